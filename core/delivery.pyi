@@ -1,0 +1,52 @@
+from core.content.message import Content
+from core.model import Target
+
+class Notification:
+    id: bytes
+    tenant: str
+    app: str
+    campaign: str
+    klass: int
+    push_type: int
+    collapse_given: bool
+    collapse_id: bytes
+    accepted_unix_ms: int
+    send_at_unix_ms: int
+    expires_unix_ms: int
+    segment: int
+    index: int
+    tenant_tag: int
+    app_tag: int
+    user_ids: tuple[str, ...]
+    targets: tuple[Target, ...]
+    content: Content | None
+    open_deliveries: int
+    outcome_bits: int
+    cancelled: bool
+    def __init__(
+        self, id: bytes, tenant: str, app: str, campaign: str, klass: int, push_type: int,
+        collapse_given: bool, collapse_id: bytes, accepted_unix_ms: int, send_at_unix_ms: int, expires_unix_ms: int,
+        segment: int, index: int, tenant_tag: int, app_tag: int,
+        user_ids: tuple[str, ...], targets: tuple[Target, ...], content: Content | None,
+    ) -> None: ...
+
+class Delivery:
+    notification: Notification
+    token: str
+    payload: bytes
+    envelope: object
+    device_key: int
+    registered_unix_ms: int
+    provider: int
+    route: int
+    attempts: int
+    possibly_delivered: bool
+    slot: int
+    queued_ns: int
+    submitted_ns: int
+    provider_message_id: str | None
+    exchange: object
+    def __init__(
+        self, notification: Notification, token: str, payload: bytes, envelope: object,
+        device_key: int, registered_unix_ms: int, provider: int, route: int,
+    ) -> None: ...
