@@ -19,7 +19,7 @@ test: build lint
 .stamp-venv: .stamp-system pyproject.toml
 	[ -d .venv ] || $(PYTHON) -m venv .venv
 	$(BIN)/pip install -q --upgrade pip setuptools wheel
-	$(BIN)/pip install -q "cython>=3.1,<4" "grpcio-tools>=1.70,<2"
+	$(BIN)/pip install -q "cython>=3.1,<4" "grpcio-tools>=1.70,<2" "googleapis-common-protos>=1.65,<2"
 	$(BIN)/pip install -q --no-build-isolation -e ".[dev,bench]"
 	touch $@
 

@@ -23,11 +23,13 @@ class BuildStubs(Command):
     initialize_options = finalize_options = lambda self: None
 
     def run(self):
+        from google.rpc import status_pb2
         from grpc_tools import protoc
 
+        roots = [".", Path(protoc.__file__).parent / "_proto", Path(status_pb2.__file__).parents[2]]
         sources = sorted(str(p) for p in Path("protos").rglob("*.proto"))
         outs = [f"--{kind}_out=." for kind in ("python", "pyi", "grpc_python")]
-        if protoc.main(["protoc", "-I.", f"-I{Path(protoc.__file__).parent / '_proto'}", *outs, *sources]):
+        if protoc.main(["protoc", *(f"-I{root}" for root in roots), *outs, *sources]):
             sys.exit("protoc failed")
 
 
