@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NewType
+from typing import NamedTuple, NewType
 
 Tenant = NewType("Tenant", str)
 AppId = NewType("AppId", str)
@@ -76,8 +76,7 @@ class NotificationState(IntEnum):
     SCHEDULED = 7
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """A device as its provider addresses it. registered_unix_ms is 0 for a token the caller named itself."""
 
     provider: Provider

@@ -1,0 +1,195 @@
+"""Proto <-> model: validates everything a caller sent and names the field at fault."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from core.content.message import Content
+from core.delivery import Notification
+from core.errors import InvalidRequest
+from core.model import Environment, Provider, PushType, Target
+from gateway.convert_options import apns_options, fcm_options
+from gateway.fields import bounded, check_token, deep_link, https_url, required, timestamp_unix_ms
+from protos.walletpush.v1 import notification_pb2 as pb
+
+MAX_BATCH = 1_000
+MAX_RECIPIENTS = 10_000
+MAX_TTL_MS = 28 * 86_400_000
+MAX_AHEAD_MS = 30 * 86_400_000
+DEFAULT_TTL_MS = 86_400_000
+_RESERVED_DATA = ("google.", "gcm.")
+_RESERVED_KEYS = frozenset({"aps", "from", "message_type"})
+_NO_APP: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What bounds one caller's requests: its tenant, and the providers of each app it may send for."""
+
+    tenant: str
+    tenant_tag: int
+    providers: Mapping[str, frozenset[int]]
+    app_tags: Mapping[str, int]
+
+
+def to_notification(
+    msg: pb.Notification, scope: Scope, ident: bytes, segment: int, index: int, now_unix_ms: int
+) -> Notification:
+    """Validate one message and make it a Notification with the given 16-byte id and place in the journal.
+
+    Raises InvalidRequest naming the first field that is wrong.
+    """
+    required("idempotency_key", msg.idempotency_key, 128)
+    app = msg.app
+    providers = scope.providers.get(app, _NO_APP)
+    if not providers:
+        raise InvalidRequest("app", "is required" if not app else f"unknown app {app[:64]!r}, or not yours")
+    klass = msg.notification_class - 1
+    if not 0 <= klass <= 3:
+        raise InvalidRequest("notification_class", "must be security, transactional, service or marketing")
+    targets, users = _recipients(msg, providers)
+    kind = msg.WhichOneof("message")
+    if kind == "content":
+        content = _content(msg)
+        push_type = _push_type(msg.push_type, content)
+    else:
+        content, push_type = _wallet_pass(msg, kind), PushType.BACKGROUND
+    send_at, expires = _times(msg, now_unix_ms)
+    collapse, given = _collapse(msg, ident, kind)
+    return Notification(
+        ident, scope.tenant, app, bounded("campaign_id", msg.campaign_id, 64), klass, push_type, given, collapse,
+        now_unix_ms, send_at, expires, segment, index, scope.tenant_tag, scope.app_tags[app], users, targets, content,
+    )
+
+
+def to_target(device: pb.DeviceToken, field: str, providers: frozenset[int]) -> Target:
+    """Validate a device token; its provider must be one of the app's. Raises InvalidRequest."""
+    provider = device.provider
+    if provider not in providers:
+        raise InvalidRequest(f"{field}.provider", "is required" if not provider else "not configured for this app")
+    environment = device.environment
+    if environment == pb.ENVIRONMENT_SANDBOX and provider == pb.PROVIDER_APNS:
+        return Target(Provider.APNS, check_token(f"{field}.token", device.token, provider), Environment.SANDBOX)
+    if not 0 <= environment <= 1:
+        raise InvalidRequest(f"{field}.environment", "must be production, or sandbox with APNs")
+    return Target(Provider(provider), check_token(f"{field}.token", device.token, provider))
+
+
+def _recipients(msg: pb.Notification, providers: frozenset[int]) -> tuple[tuple[Target, ...], tuple[str, ...]]:
+    users, devices = msg.user_ids, msg.devices
+    count = len(users) + len(devices)
+    if not 1 <= count <= MAX_RECIPIENTS:
+        raise InvalidRequest("devices", f"1 to {MAX_RECIPIENTS:,} user_ids and devices together, not {count:,}")
+    targets = tuple([to_target(device, f"devices[{i}]", providers) for i, device in enumerate(devices)])
+    user_ids = tuple(users) if users else ()
+    for i, user in enumerate(user_ids):
+        required(f"user_ids[{i}]", user, 128)
+    return targets, user_ids
+
+
+def _content(msg: pb.Notification) -> Content:
+    content = msg.content
+    badge = -1
+    if content.HasField("badge"):
+        badge = content.badge
+        if not 0 <= badge <= 99_999:
+            raise InvalidRequest("content.badge", "0 to 99,999")
+    made = Content(
+        bounded("content.title", content.title, 256),
+        bounded("content.body", content.body, 4_000),
+        https_url("content.image_url", content.image_url),
+        https_url("content.video_url", content.video_url),
+        deep_link("content.deep_link", content.deep_link),
+        badge,
+        bounded("content.sound", content.sound, 128),
+        bounded("content.thread_key", content.thread_key, 64),
+        _data(content.data),
+        "",
+        apns_options(msg.apns) if msg.HasField("apns") else None,
+        fcm_options(msg.fcm) if msg.HasField("fcm") else None,
+    )
+    if not (made.title or made.body or made.data or badge >= 0 or made.apns or made.fcm):
+        raise InvalidRequest("content", "says nothing: give a title, a body, data, a badge or provider options")
+    return made
+
+
+def _data(entries: Mapping[str, str]) -> dict[str, str] | None:
+    if not entries:
+        return None
+    if len(entries) > 64:
+        raise InvalidRequest("content.data", f"at most 64 entries, not {len(entries):,}")
+    data = dict(entries)
+    total = 0
+    for key, value in data.items():
+        if not key or key in _RESERVED_KEYS or key.startswith(_RESERVED_DATA):
+            raise InvalidRequest("content.data", f"key {key[:64]!r} is empty or reserved")
+        bounded("content.data", key, 64)
+        bounded("content.data", value, 2_048)
+        total += len(key) + len(value)
+    if total > 4_000:
+        raise InvalidRequest("content.data", f"at most 4,000 bytes in all, not {total:,}")
+    return data
+
+
+def _push_type(asked: int, content: Content) -> PushType:
+    shows = bool(content.title or content.body or (content.apns and content.apns.raw_payload_json))
+    if not asked:
+        return PushType.ALERT if shows or content.badge >= 0 else PushType.BACKGROUND
+    try:
+        push_type = PushType(asked)
+    except ValueError:
+        raise InvalidRequest("push_type", f"unknown push type {asked}") from None
+    if push_type is PushType.ALERT and not (shows or content.badge >= 0):
+        raise InvalidRequest("push_type", "an alert needs a title, a body or a badge")
+    return push_type
+
+
+def _wallet_pass(msg: pb.Notification, kind: str | None) -> Content:
+    if kind is None:
+        raise InvalidRequest("message", "one of content and wallet_pass is required")
+    passes = msg.wallet_pass
+    pass_type_id = required("wallet_pass.pass_type_id", passes.pass_type_id, 128)
+    if not pass_type_id.startswith("pass."):
+        raise InvalidRequest("wallet_pass.pass_type_id", 'must begin with "pass."')
+    required("wallet_pass.serial_number", passes.serial_number, 128)
+    if msg.push_type not in (0, PushType.BACKGROUND):
+        raise InvalidRequest("push_type", "a wallet pass update is always a background push")
+    return Content(pass_type_id=pass_type_id)
+
+
+def _times(msg: pb.Notification, now_unix_ms: int) -> tuple[int, int]:
+    send_at = 0
+    if msg.HasField("send_at"):
+        send_at = timestamp_unix_ms("send_at", msg.send_at)
+        if send_at > now_unix_ms + MAX_AHEAD_MS:
+            raise InvalidRequest("send_at", "at most 30 days ahead")
+        send_at = send_at if send_at > now_unix_ms else 0
+    due = send_at or now_unix_ms
+    lifetime = msg.WhichOneof("lifetime")
+    if lifetime is None:
+        return send_at, due + DEFAULT_TTL_MS
+    if lifetime == "ttl":
+        ttl_ms = msg.ttl.seconds * 1_000 + msg.ttl.nanos // 1_000_000
+        if not 1_000 <= ttl_ms <= MAX_TTL_MS:
+            raise InvalidRequest("ttl", "1 s to 28 days")
+        return send_at, due + ttl_ms
+    expires = timestamp_unix_ms("expire_time", msg.expire_time)
+    if not due < expires <= due + MAX_TTL_MS:
+        raise InvalidRequest("expire_time", "after the moment it is due, by at most 28 days")
+    return send_at, expires
+
+
+def _collapse(msg: pb.Notification, ident: bytes, kind: str | None) -> tuple[bytes, bool]:
+    if kind == "wallet_pass":
+        passes = msg.wallet_pass
+        name = f"{passes.pass_type_id}\0{passes.serial_number}".encode()
+        return hashlib.sha256(name).hexdigest()[:32].encode(), True
+    key = msg.collapse_key
+    if not key:
+        return ident.hex().encode(), False
+    bounded("collapse_key", key, 64)
+    if not (key.isascii() and key.isprintable()):
+        raise InvalidRequest("collapse_key", "printable ASCII only: it travels in an HTTP header")
+    return key.encode(), True
