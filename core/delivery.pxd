@@ -23,6 +23,8 @@ cdef class Notification:
     cdef readonly tuple targets
     cdef public object content
     cdef public int open_deliveries
+    cdef public int in_flight
+    cdef public bint recovered
     cdef public uint8_t outcome_bits
     cdef public bint cancelled
 
@@ -41,5 +43,6 @@ cdef class Delivery:
     cdef public uint32_t slot
     cdef public int64_t queued_ns
     cdef public int64_t submitted_ns
+    cdef public bint queued
     cdef public object provider_message_id
     cdef public object exchange

@@ -21,6 +21,8 @@ class Notification:
     targets: tuple[Target, ...]
     content: Content | None
     open_deliveries: int
+    in_flight: int
+    recovered: bool
     outcome_bits: int
     cancelled: bool
     def __init__(
@@ -44,9 +46,16 @@ class Delivery:
     slot: int
     queued_ns: int
     submitted_ns: int
+    queued: bool
     provider_message_id: str | None
     exchange: object
     def __init__(
         self, notification: Notification, token: str, payload: bytes, envelope: object,
         device_key: int, registered_unix_ms: int, provider: int, route: int,
     ) -> None: ...
+
+def take_live(deliveries: list[Delivery], now_unix_ms: int) -> list[Delivery]: ...
+def mark_submitted(deliveries: list[Delivery], count: int, now_ns: int) -> None: ...
+def mark_answered(deliveries: list[Delivery]) -> None: ...
+def find_ended(slab: list[Delivery | None], start: int, stop: int, now_unix_ms: int) -> list[Delivery]: ...
+def slots_of(deliveries: list[Delivery], slots: memoryview) -> None: ...

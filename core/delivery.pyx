@@ -10,7 +10,8 @@ cdef class Notification:
 
     id: 16 bytes. collapse_id: what the providers get to replace an earlier copy on the screen, at most 64 bytes,
     the caller's when collapse_given, else made from the id. content is dropped once every provider's payload is rendered.
-    open_deliveries counts what is not final yet; outcome_bits has bit DeliveryState set for each final state seen.
+    open_deliveries counts what is not final yet, in_flight what is on the wire; outcome_bits has bit DeliveryState set for
+    each final state seen. recovered: it comes from the journal, so what became of it before the restart is not known.
     """
 
     def __init__(
@@ -61,3 +62,65 @@ cdef class Delivery:
         self.registered_unix_ms = registered_unix_ms
         self.provider = provider
         self.route = route
+
+
+def take_live(list deliveries not None, int64_t now_unix_ms):
+    """Remove from `deliveries`, in place, what has expired or was cancelled; return what was removed, in order."""
+    cdef list gone = []
+    cdef Py_ssize_t read, kept = 0, count = len(deliveries)
+    cdef Delivery delivery
+    for read in range(count):
+        delivery = <Delivery> deliveries[read]
+        if delivery.notification.cancelled or delivery.notification.expires_unix_ms <= now_unix_ms:
+            gone.append(delivery)
+        else:
+            deliveries[kept] = delivery
+            kept += 1
+    del deliveries[kept:]
+    return gone
+
+
+def mark_submitted(list deliveries not None, Py_ssize_t count, int64_t now_ns):
+    """Note that the first `count` deliveries went on the wire at now_ns."""
+    cdef Py_ssize_t i
+    cdef Delivery delivery
+    if count > len(deliveries):
+        raise ValueError("count exceeds the batch")
+    for i in range(count):
+        delivery = <Delivery> deliveries[i]
+        delivery.queued = False
+        delivery.submitted_ns = now_ns
+        delivery.attempts += 1
+        delivery.notification.in_flight += 1
+
+
+def mark_answered(list deliveries not None):
+    """Note that the deliveries are off the wire again."""
+    cdef Delivery delivery
+    for delivery in deliveries:
+        delivery.notification.in_flight -= 1
+
+
+def find_ended(list slab not None, Py_ssize_t start, Py_ssize_t stop, int64_t now_unix_ms):
+    """Return the queued deliveries in slab[start:stop] that have expired or were cancelled."""
+    cdef list ended = []
+    cdef Py_ssize_t i
+    cdef Delivery delivery
+    for i in range(start, min(stop, len(slab))):
+        if slab[i] is None:
+            continue
+        delivery = <Delivery> slab[i]
+        if delivery.queued and (
+            delivery.notification.cancelled or delivery.notification.expires_unix_ms <= now_unix_ms
+        ):
+            ended.append(delivery)
+    return ended
+
+
+def slots_of(list deliveries not None, uint32_t[::1] slots not None):
+    """Write the slot of each delivery; slots: at least as long as the batch."""
+    cdef Py_ssize_t i
+    if slots.shape[0] < len(deliveries):
+        raise ValueError("slots is shorter than the batch")
+    for i in range(len(deliveries)):
+        slots[i] = (<Delivery> deliveries[i]).slot
