@@ -1,0 +1,145 @@
+"""Every answer of APNs and what it means, one row per (status, reason).
+
+Source: https://developer.apple.com/documentation/usernotifications/handling-notification-responses-from-apns
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+
+import orjson
+
+from core.reaction import DELIVERED, Outcome, OutcomeKind
+
+
+class Remedy(Enum):
+    """What the channel must do about the connection or the credential, beside what becomes of the delivery."""
+
+    NONE = "none"
+    RECONNECT = "reconnect"
+    RENEW_TOKEN = "renew_token"  # noqa: S105
+    KEEP_OLD_TOKEN = "keep_old_token"  # noqa: S105
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table. topic_bound: about the token and this topic, so another app's topic proves nothing."""
+
+    outcome: Outcome
+    remedy: Remedy = Remedy.NONE
+    topic_bound: bool = False
+
+
+_DELAY_AFTER_TOO_MANY_TOKENS_MS = 10_000
+_DEVICE_PAUSE_MS = 2_000
+
+
+def _row(
+    kind: OutcomeKind, status: int, reason: str, remedy: Remedy = Remedy.NONE, *,
+    alert: bool = False, retry_after_ms: int = 0, topic_bound: bool = False,
+) -> Row:  # fmt: skip
+    return Row(Outcome(kind, status, reason, retry_after_ms, alert=alert), remedy, topic_bound)
+
+
+def _rejected(status: int, *reasons: str, alert: bool = False) -> list[Row]:
+    return [_row(OutcomeKind.REJECTED, status, reason, alert=alert) for reason in reasons]
+
+
+_ROWS = [
+    # What a caller may have caused (its own topic, collapse key, raw payload, expiry).
+    *_rejected(400, "BadCollapseId", "BadExpirationDate", "BadPriority", "BadTopic", "InvalidPushType"),
+    *_rejected(400, "MissingTopic", "PayloadEmpty"),
+    *_rejected(413, "PayloadTooLarge"),
+    # What only the gateway or its configuration can have caused.
+    *_rejected(400, "BadMessageId", "DuplicateHeaders", "MissingDeviceToken", "TopicDisallowed", alert=True),
+    *_rejected(403, "Forbidden", alert=True),
+    *_rejected(404, "BadPath", alert=True),
+    *_rejected(405, "MethodNotAllowed", alert=True),
+    _row(OutcomeKind.DEVICE_SUSPECT, 400, "BadDeviceToken"),
+    _row(OutcomeKind.DEVICE_GONE, 400, "DeviceTokenNotForTopic", alert=True, topic_bound=True),
+    _row(OutcomeKind.DEVICE_GONE, 410, "Unregistered", topic_bound=True),
+    _row(OutcomeKind.DEVICE_GONE, 410, "ExpiredToken"),
+    _row(OutcomeKind.NOT_SENT, 400, "IdleTimeout", Remedy.RECONNECT),
+    _row(OutcomeKind.CREDENTIAL_REJECTED, 403, "BadCertificate"),
+    _row(OutcomeKind.CREDENTIAL_REJECTED, 403, "BadCertificateEnvironment"),
+    _row(OutcomeKind.CREDENTIAL_EXPIRED, 403, "ExpiredProviderToken", Remedy.RENEW_TOKEN),
+    _row(OutcomeKind.CREDENTIAL_EXPIRED, 403, "InvalidProviderToken", Remedy.RENEW_TOKEN),
+    _row(OutcomeKind.CREDENTIAL_EXPIRED, 403, "MissingProviderToken", Remedy.RENEW_TOKEN),
+    _row(OutcomeKind.CREDENTIAL_EXPIRED, 403, "UnrelatedKeyIdInToken", Remedy.RENEW_TOKEN),
+    # Apple's page has the first spelling, its servers have been seen to send the second.
+    _row(OutcomeKind.MISCONFIGURED, 403, "BadEnvironmentKeyIdInToken"),
+    _row(OutcomeKind.MISCONFIGURED, 403, "BadEnvironmentKeyInToken"),
+    _row(OutcomeKind.DEVICE_THROTTLED, 429, "TooManyRequests", retry_after_ms=_DEVICE_PAUSE_MS),
+    _row(
+        OutcomeKind.ROUTE_THROTTLED, 429, "TooManyProviderTokenUpdates", Remedy.KEEP_OLD_TOKEN,
+        alert=True, retry_after_ms=_DELAY_AFTER_TOO_MANY_TOKENS_MS,
+    ),
+    _row(OutcomeKind.PROVIDER_FAULT, 500, "InternalServerError"),
+    _row(OutcomeKind.PROVIDER_FAULT, 503, "ServiceUnavailable", Remedy.RECONNECT),
+    _row(OutcomeKind.PROVIDER_FAULT, 503, "Shutdown", Remedy.RECONNECT),
+]  # fmt: skip
+
+ROWS: dict[tuple[int, str], Row] = {(row.outcome.status, row.outcome.reason): row for row in _ROWS}
+
+_BY_STATUS: dict[int, tuple[OutcomeKind, bool]] = {
+    403: (OutcomeKind.CREDENTIAL_REJECTED, True),
+    410: (OutcomeKind.DEVICE_GONE, False),
+    429: (OutcomeKind.DEVICE_THROTTLED, False),
+}
+
+ACCEPTED = Row(DELIVERED)
+UNKNOWN = Row(Outcome(OutcomeKind.UNKNOWN, 0, "ConnectionLost"))
+TIMED_OUT = Row(Outcome(OutcomeKind.UNKNOWN, 0, "Timeout"))
+NOT_SENT = Row(Outcome(OutcomeKind.NOT_SENT, 0, "NotSent"))
+
+
+def row_for(status: int, reason: str) -> Row:
+    """Find the row of an answer; an unknown reason is judged by its status, and alerts where that means a fault of ours.
+
+    reason: at most 64 characters of it are kept.
+    """
+    row = ROWS.get((status, reason))
+    if row is not None:
+        return row
+    if status == 200:
+        return ACCEPTED
+    return _row_by_status(status, reason[:64])
+
+
+def read_answer(status: int, body: bytes) -> Row:
+    """Turn a refusal's status and body into its row; a body that is not Apple's JSON counts as one without a reason.
+
+    410 bodies carry since when the token is dead, in milliseconds since the epoch.
+    """
+    reason, gone_since_unix_ms = _parse(body)
+    row = row_for(status, reason)
+    if gone_since_unix_ms and row.outcome.kind is OutcomeKind.DEVICE_GONE:
+        return replace(row, outcome=replace(row.outcome, gone_since_unix_ms=gone_since_unix_ms))
+    return row
+
+
+def _row_by_status(status: int, reason: str) -> Row:
+    if status in _BY_STATUS:
+        kind, alert = _BY_STATUS[status]
+    elif 400 <= status < 500:
+        kind, alert = OutcomeKind.REJECTED, True
+    else:
+        kind, alert = OutcomeKind.PROVIDER_FAULT, False
+    pause_ms = _DEVICE_PAUSE_MS if kind is OutcomeKind.DEVICE_THROTTLED else 0
+    remedy = Remedy.RECONNECT if status == 503 else Remedy.NONE
+    return _row(kind, status, reason, remedy, alert=alert, retry_after_ms=pause_ms)
+
+
+def _parse(body: bytes) -> tuple[str, int]:
+    try:
+        answer = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return "", 0
+    if not isinstance(answer, dict):
+        return "", 0
+    reason, timestamp = answer.get("reason"), answer.get("timestamp")
+    return (
+        reason if isinstance(reason, str) else "",
+        timestamp if isinstance(timestamp, int) and timestamp > 0 else 0,
+    )
