@@ -1,6 +1,8 @@
 """Keyed hashes of names that callers choose: SipHash-2-4 with 64 and 128 bits."""
 
-from collections.abc import Buffer, Sequence
+from collections.abc import Sequence
+
+from typing_extensions import Buffer
 
 class SipHash:
     """SipHash-2-4 under one secret key of 16 bytes."""
