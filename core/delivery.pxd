@@ -1,4 +1,4 @@
-"""Layout of the two objects that live while a notification is under way."""
+"""Layout of the objects that live while a notification is under way."""
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
@@ -29,8 +29,16 @@ cdef class Notification:
     cdef public bint cancelled
 
 
+cdef class Flow:
+    cdef readonly uint64_t key
+    cdef uint64_t buckets[4]
+    cdef uint16_t rules[4]
+    cdef readonly bint limited
+
+
 cdef class Delivery:
     cdef readonly Notification notification
+    cdef readonly Flow flow
     cdef readonly str token
     cdef readonly bytes payload
     cdef readonly object envelope

@@ -1,5 +1,10 @@
+from array import array
+from collections.abc import Sequence
+
 from core.content.message import Content
 from core.model import Target
+
+Ints = array[int] | memoryview[int]
 
 class Notification:
     id: bytes
@@ -32,8 +37,14 @@ class Notification:
         user_ids: tuple[str, ...], targets: tuple[Target, ...], content: Content | None,
     ) -> None: ...
 
+class Flow:
+    key: int
+    limited: bool
+    def __init__(self, key: int, buckets: Sequence[int], rules: Sequence[int]) -> None: ...
+
 class Delivery:
     notification: Notification
+    flow: Flow
     token: str
     payload: bytes
     envelope: object
@@ -51,11 +62,15 @@ class Delivery:
     exchange: object
     def __init__(
         self, notification: Notification, token: str, payload: bytes, envelope: object,
-        device_key: int, registered_unix_ms: int, provider: int, route: int,
+        device_key: int, registered_unix_ms: int, provider: int, route: int, flow: Flow,
     ) -> None: ...
 
 def take_live(deliveries: list[Delivery], now_unix_ms: int) -> list[Delivery]: ...
 def mark_submitted(deliveries: list[Delivery], count: int, now_ns: int) -> None: ...
 def mark_answered(deliveries: list[Delivery]) -> None: ...
 def find_ended(slab: list[Delivery | None], start: int, stop: int, now_unix_ms: int) -> list[Delivery]: ...
-def slots_of(deliveries: list[Delivery], slots: memoryview) -> None: ...
+def slots_of(deliveries: list[Delivery], slots: Ints) -> None: ...
+def fill_lanes(
+    deliveries: list[Delivery], slots: Ints, routes: Ints, priorities: Ints, flows: Ints, now_ns: int
+) -> None: ...
+def fill_buckets(deliveries: list[Delivery], keys: Ints, rules: Ints) -> bool: ...

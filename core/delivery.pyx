@@ -43,6 +43,25 @@ cdef class Notification:
 
 @cython.final
 @cython.no_gc
+cdef class Flow:
+    """What shares fairly inside a lane: one tenant's campaign on one route, with its token buckets.
+
+    buckets and rules: up to 4 each, parallel; rule 0 stands for no limit.
+    """
+
+    def __init__(self, uint64_t key, buckets, rules):
+        cdef Py_ssize_t i
+        if len(buckets) != len(rules) or len(buckets) > 4:
+            raise ValueError("at most 4 buckets, each with a rule")
+        self.key = key
+        for i in range(len(buckets)):
+            self.buckets[i] = buckets[i]
+            self.rules[i] = rules[i]
+            self.limited = self.limited or self.rules[i] != 0
+
+
+@cython.final
+@cython.no_gc
 cdef class Delivery:
     """One notification to one device, with the payload its provider gets.
 
@@ -52,9 +71,10 @@ cdef class Delivery:
 
     def __init__(
         self, Notification notification not None, str token not None, bytes payload not None, object envelope,
-        uint64_t device_key, int64_t registered_unix_ms, uint8_t provider, uint16_t route,
+        uint64_t device_key, int64_t registered_unix_ms, uint8_t provider, uint16_t route, Flow flow not None,
     ):
         self.notification = notification
+        self.flow = flow
         self.token = token
         self.payload = payload
         self.envelope = envelope
@@ -124,3 +144,44 @@ def slots_of(list deliveries not None, uint32_t[::1] slots not None):
         raise ValueError("slots is shorter than the batch")
     for i in range(len(deliveries)):
         slots[i] = (<Delivery> deliveries[i]).slot
+
+
+def fill_lanes(
+    list deliveries not None, uint32_t[::1] slots not None, uint16_t[::1] routes not None,
+    uint8_t[::1] priorities not None, uint64_t[::1] flows not None, int64_t now_ns,
+):
+    """Write slot, route, priority (the class) and flow key of each delivery and note that it is queued since now_ns.
+
+    All arrays: at least as long as the batch.
+    """
+    cdef Py_ssize_t i, count = len(deliveries)
+    cdef Delivery delivery
+    if min(slots.shape[0], routes.shape[0], priorities.shape[0], flows.shape[0]) < count:
+        raise ValueError("an array is shorter than the batch")
+    for i in range(count):
+        delivery = <Delivery> deliveries[i]
+        delivery.queued = True
+        delivery.queued_ns = now_ns
+        slots[i] = delivery.slot
+        routes[i] = delivery.route
+        priorities[i] = delivery.notification.klass
+        flows[i] = delivery.flow.key
+
+
+def fill_buckets(list deliveries not None, uint64_t[::1] keys not None, uint16_t[::1] rules not None):
+    """Write the 4 bucket keys and rules of each delivery's flow; both arrays hold 4 per delivery.
+
+    Returns whether any of them has a limit.
+    """
+    cdef Py_ssize_t i, j, count = len(deliveries)
+    cdef Flow flow
+    cdef bint limited = False
+    if min(keys.shape[0], rules.shape[0]) < count * 4:
+        raise ValueError("an array is shorter than 4 per delivery")
+    for i in range(count):
+        flow = (<Delivery> deliveries[i]).flow
+        limited = limited or flow.limited
+        for j in range(4):
+            keys[i * 4 + j] = flow.buckets[j]
+            rules[i * 4 + j] = flow.rules[j]
+    return limited
