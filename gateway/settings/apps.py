@@ -1,0 +1,113 @@
+"""The settings of an app: what it needs to speak to APNs and FCM."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from gateway.settings.components import Name
+from gateway.settings.values import Component, CredentialFile, Proxy, PublicFile
+
+TeamId = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{10}$")]
+Host = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.:-]{1,253}$")]
+
+
+class ApnsSettings(Component):
+    """How an app reaches APNs: with a token key (team_id, key_id, key_file) or a certificate."""
+
+    topic: str = Field(min_length=1, max_length=255, examples=["com.example.wallet"])
+    """The app's bundle id."""
+    team_id: TeamId | None = Field(default=None, examples=["ABCDE12345"])
+    """Team of the token key."""
+    key_id: TeamId | None = Field(default=None, examples=["FGHIJ67890"])
+    """Id of the token key."""
+    key_file: CredentialFile | None = Field(default=None, examples=["apns/AuthKey.p8"])
+    """The .p8 token key."""
+    cert_file: PublicFile | None = Field(default=None, examples=["apns/push.crt"])
+    """PEM certificate, instead of a token key."""
+    cert_key_file: CredentialFile | None = Field(default=None, examples=["apns/push.key"])
+    """PEM private key of cert_file."""
+    pass_type_ids: tuple[str, ...] = Field(default=(), examples=[["pass.com.example.card"]])
+    """Wallet pass types it may update."""
+    host: Host = "api.push.apple.com"
+    """Production host."""
+    port: int = Field(default=443, ge=1, le=65535)
+    """443 or 2197."""
+    sandbox_host: Host = "api.sandbox.push.apple.com"
+    """Sandbox host."""
+    sandbox_port: int = Field(default=443, ge=1, le=65535)
+    """443 or 2197."""
+    connections: int = Field(default=2, ge=1, le=64)
+    """Production connections per worker."""
+    sandbox_connections: int = Field(default=0, ge=0, le=64)
+    """Sandbox connections per worker; 0 refuses sandbox devices."""
+    ca_file: PublicFile | None = Field(default=None, examples=["tls/providers.crt"])
+    """PEM bundle to trust instead of the system's."""
+    proxy: Proxy | None = Field(default=None, examples=["http://proxy.internal:3128"])
+    """HTTP CONNECT proxy."""
+    proxy_auth_file: CredentialFile | None = Field(default=None, examples=["tls/proxy-auth"])
+    """A file with user:password for it."""
+    transport: Literal["nghttp2", "aioapns"] = "nghttp2"
+    """aioapns is slower, for comparison."""
+
+    @model_validator(mode="after")
+    def _one_credential(self) -> Self:
+        token = (self.team_id, self.key_id, self.key_file)
+        certificate = (self.cert_file, self.cert_key_file)
+        if any(token) and any(certificate):
+            raise ValueError("has both a token key and a certificate, name one")
+        if not (all(token) or all(certificate)):
+            raise ValueError("needs team_id, key_id and key_file, or cert_file and cert_key_file")
+        _proxy_first(self)
+        return self
+
+
+class FcmSettings(Component):
+    """How an app reaches FCM's HTTP v1 API."""
+
+    project_id: str = Field(min_length=1, max_length=64, pattern=r"^[a-z0-9:.-]+$", examples=["example-wallet"])
+    """Firebase project."""
+    service_account_file: CredentialFile = Field(examples=["fcm/account.json"])
+    """Service account key in JSON."""
+    host: Host = "fcm.googleapis.com"
+    """Host of the API."""
+    port: int = Field(default=443, ge=1, le=65535)
+    """Port of the API."""
+    connections: int = Field(default=4, ge=1, le=64)
+    """Connections per worker; Google allows about 100 streams on each."""
+    quota_per_minute: int = Field(default=600_000, ge=1, le=1_000_000_000)
+    """The project's message quota, kept by us."""
+    ca_file: PublicFile | None = Field(default=None, examples=["tls/providers.crt"])
+    """PEM bundle to trust instead of the system's."""
+    proxy: Proxy | None = Field(default=None, examples=["http://proxy.internal:3128"])
+    """HTTP CONNECT proxy."""
+    proxy_auth_file: CredentialFile | None = Field(default=None, examples=["tls/proxy-auth"])
+    """A file with user:password for it."""
+
+    @model_validator(mode="after")
+    def _whole_proxy(self) -> Self:
+        _proxy_first(self)
+        return self
+
+
+class AppSettings(Component):
+    """An app whose users are notified, on the providers that are named."""
+
+    id: Name = Field(examples=["com.example.wallet"])
+    """What callers call it."""
+    apns: ApnsSettings | None = None
+    """Apple devices."""
+    fcm: FcmSettings | None = None
+    """Android and web devices."""
+
+    @model_validator(mode="after")
+    def _some_provider(self) -> Self:
+        if self.apns is None and self.fcm is None:
+            raise ValueError("needs apns, fcm or both")
+        return self
+
+
+def _proxy_first(settings: ApnsSettings | FcmSettings) -> None:
+    if settings.proxy_auth_file is not None and settings.proxy is None:
+        raise ValueError("proxy_auth_file needs proxy")
