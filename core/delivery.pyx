@@ -8,32 +8,30 @@ cimport cython
 cdef class Notification:
     """One accepted notification.
 
-    id: 16 bytes. collapse_id: what the providers get to replace an earlier copy on the screen, at most 64 bytes,
-    the caller's when collapse_given, else made from the id. content is dropped once every provider's payload is rendered.
+    id: 16 bytes, empty until assign_places. collapse_id: what the providers get to replace an earlier copy on the
+    screen, at most 64 bytes: the caller's when collapse_given, else made from the id. content is dropped once every provider's payload is rendered.
     open_deliveries counts what is not final yet, in_flight what is on the wire; outcome_bits has bit DeliveryState set for
     each final state seen. recovered: it comes from the journal, so what became of it before the restart is not known.
     """
 
     def __init__(
-        self, bytes id not None, str tenant not None, str app not None, str campaign not None,
-        uint8_t klass, uint8_t push_type, bint collapse_given, bytes collapse_id not None,
+        self, str tenant not None, str app not None, str campaign not None,
+        uint8_t klass, uint8_t push_type, bytes collapse_id not None,
         int64_t accepted_unix_ms, int64_t send_at_unix_ms, int64_t expires_unix_ms,
-        int64_t segment, uint32_t index, uint32_t tenant_tag, uint32_t app_tag,
+        uint32_t tenant_tag, uint32_t app_tag,
         tuple user_ids not None, tuple targets not None, object content,
     ):
-        self.id = id
+        self.id = b""
         self.tenant = tenant
         self.app = app
         self.campaign = campaign
         self.klass = klass
         self.push_type = push_type
-        self.collapse_given = collapse_given
+        self.collapse_given = len(collapse_id) > 0
         self.collapse_id = collapse_id
         self.accepted_unix_ms = accepted_unix_ms
         self.send_at_unix_ms = send_at_unix_ms
         self.expires_unix_ms = expires_unix_ms
-        self.segment = segment
-        self.index = index
         self.tenant_tag = tenant_tag
         self.app_tag = app_tag
         self.user_ids = user_ids
@@ -82,6 +80,30 @@ cdef class Delivery:
         self.registered_unix_ms = registered_unix_ms
         self.provider = provider
         self.route = route
+
+
+def assign_places(list notifications not None, bytes ids not None, int64_t segment):
+    """Give each notification its id (ids: n x 16 bytes) and its place in the journal: the segment and its index there."""
+    cdef Py_ssize_t i, count = len(notifications)
+    cdef Notification notification
+    if len(ids) < count * 16:
+        raise ValueError("ids is shorter than 16 bytes per notification")
+    for i in range(count):
+        notification = <Notification> notifications[i]
+        notification.id = ids[i * 16:i * 16 + 16]
+        notification.segment = segment
+        notification.index = i
+        if not notification.collapse_given:
+            notification.collapse_id = notification.id.hex().encode()
+
+
+def assign_place(Notification notification not None, bytes id not None, int64_t segment, uint32_t index):
+    """Give one notification back the id and the place in the journal that it had before a restart."""
+    notification.id = id
+    notification.segment = segment
+    notification.index = index
+    if not notification.collapse_given:
+        notification.collapse_id = id.hex().encode()
 
 
 def take_live(list deliveries not None, int64_t now_unix_ms):

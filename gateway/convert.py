@@ -34,10 +34,8 @@ class Scope:
     app_tags: Mapping[str, int]
 
 
-def to_notification(
-    msg: pb.Notification, scope: Scope, ident: bytes, segment: int, index: int, now_unix_ms: int
-) -> Notification:
-    """Validate one message and make it a Notification with the given 16-byte id and place in the journal.
+def to_notification(msg: pb.Notification, scope: Scope, now_unix_ms: int) -> Notification:
+    """Validate one message and make it a Notification, without an id yet.
 
     Raises InvalidRequest naming the first field that is wrong.
     """
@@ -57,10 +55,9 @@ def to_notification(
     else:
         content, push_type = _wallet_pass(msg, kind), PushType.BACKGROUND
     send_at, expires = _times(msg, now_unix_ms)
-    collapse, given = _collapse(msg, ident, kind)
     return Notification(
-        ident, scope.tenant, app, bounded("campaign_id", msg.campaign_id, 64), klass, push_type, given, collapse,
-        now_unix_ms, send_at, expires, segment, index, scope.tenant_tag, scope.app_tags[app], users, targets, content,
+        scope.tenant, app, bounded("campaign_id", msg.campaign_id, 64), klass, push_type, _collapse_id(msg, kind),
+        now_unix_ms, send_at, expires, scope.tenant_tag, scope.app_tags[app], users, targets, content,
     )
 
 
@@ -181,15 +178,12 @@ def _times(msg: pb.Notification, now_unix_ms: int) -> tuple[int, int]:
     return send_at, expires
 
 
-def _collapse(msg: pb.Notification, ident: bytes, kind: str | None) -> tuple[bytes, bool]:
+def _collapse_id(msg: pb.Notification, kind: str | None) -> bytes:
     if kind == "wallet_pass":
         passes = msg.wallet_pass
         name = f"{passes.pass_type_id}\0{passes.serial_number}".encode()
-        return hashlib.sha256(name).hexdigest()[:32].encode(), True
-    key = msg.collapse_key
-    if not key:
-        return ident.hex().encode(), False
-    bounded("collapse_key", key, 64)
-    if not (key.isascii() and key.isprintable()):
+        return hashlib.sha256(name).hexdigest()[:32].encode()
+    key = bounded("collapse_key", msg.collapse_key, 64)
+    if key and not (key.isascii() and key.isprintable()):
         raise InvalidRequest("collapse_key", "printable ASCII only: it travels in an HTTP header")
-    return key.encode(), True
+    return key.encode()

@@ -1,0 +1,114 @@
+"""What waits to be sent: the fan-out's lanes over slots, and the deliveries that the slots stand for."""
+
+from __future__ import annotations
+
+from array import array
+
+from core.delivery import Delivery, fill_lanes, find_ended, slots_of
+from core.fanout import Fanout
+
+MAX_BATCH = 1_024
+
+
+class DeliveryQueue:
+    """A bounded queue of deliveries; a delivery keeps its slot from push until free, also while it is on the wire."""
+
+    def __init__(self, fanout: Fanout) -> None:
+        self._fanout = fanout
+        self._slab: list[Delivery | None] = []
+        self._out = memoryview(array("I", bytes(4 * MAX_BATCH)))
+        self._slots = memoryview(array("I", bytes(4 * MAX_BATCH)))
+        self._routes = memoryview(array("H", bytes(2 * MAX_BATCH)))
+        self._priorities = memoryview(array("B", bytes(MAX_BATCH)))
+        self._flows = memoryview(array("Q", bytes(8 * MAX_BATCH)))
+        self._swept = 0
+
+    @property
+    def in_use(self) -> int:
+        """How many deliveries hold a slot: waiting, on the wire or between attempts."""
+        return self._fanout.in_use
+
+    @property
+    def room(self) -> int:
+        """How many more deliveries push would take."""
+        return self._fanout.capacity - self._fanout.in_use
+
+    def push(self, deliveries: list[Delivery], now_ns: int) -> None:
+        """Give each new delivery a slot and queue it. Raises FanoutFull, having queued none of the refused chunk."""
+        for start in range(0, len(deliveries), MAX_BATCH):
+            chunk = deliveries[start : start + MAX_BATCH]
+            self._fanout.allocate_many(len(chunk), self._slots)
+            slab = self._slab
+            for delivery, slot in zip(chunk, self._slots, strict=False):
+                delivery.slot = slot
+                if slot >= len(slab):
+                    slab.extend([None] * (slot + 1 - len(slab)))
+                slab[slot] = delivery
+            self._enqueue(chunk, now_ns)
+
+    def requeue(self, deliveries: list[Delivery], now_ns: int) -> None:
+        """Queue deliveries again that kept their slots, behind what waits in their flow."""
+        for start in range(0, len(deliveries), MAX_BATCH):
+            self._enqueue(deliveries[start : start + MAX_BATCH], now_ns)
+
+    def pull(self, route: int, room: int, now_ns: int, max_priority: int) -> list[Delivery]:
+        """Take the next batch of a route, at most min(room, MAX_BATCH), of classes up to max_priority."""
+        count = self._fanout.pull(route, min(room, MAX_BATCH), now_ns, self._out, max_priority)
+        slab = self._slab
+        return [slab[slot] for slot in self._out[:count]]  # type: ignore[misc]
+
+    def give_back(self, deliveries: list[Delivery]) -> None:
+        """Return pulled deliveries to the heads of their flows, in their order."""
+        slots_of(deliveries, self._slots)
+        for delivery in deliveries:
+            delivery.queued = True
+        self._fanout.give_back_many(self._slots[: len(deliveries)])
+
+    def pause_flow(self, delivery: Delivery, until_ns: int) -> None:
+        """Skip the delivery's flow on its route until then."""
+        self._fanout.pause_flow(delivery.route, delivery.notification.klass, delivery.flow.key, until_ns)
+
+    def free(self, deliveries: list[Delivery]) -> None:
+        """Give the slots of ended deliveries back."""
+        slab = self._slab
+        for delivery in deliveries:
+            slab[delivery.slot] = None
+        for start in range(0, len(deliveries), MAX_BATCH):
+            chunk = deliveries[start : start + MAX_BATCH]
+            slots_of(chunk, self._slots)
+            self._fanout.free_many(self._slots[: len(chunk)])
+
+    def sweep(self, limit: int, now_unix_ms: int) -> list[Delivery]:
+        """Look at the next `limit` slots; take out of the queue, and return, what expired or was cancelled waiting."""
+        if self._swept >= len(self._slab):
+            self._swept = 0
+        ended = find_ended(self._slab, self._swept, self._swept + limit, now_unix_ms)
+        self._swept += limit
+        return [delivery for delivery in ended if self._take_out(delivery)]
+
+    def depth(self, route: int, priority: int) -> int:
+        """How many deliveries wait in a lane."""
+        return self._fanout.depth(route, priority)
+
+    def waiting(self, route: int) -> int:
+        """How many deliveries wait on a route, in all its lanes."""
+        return sum(self._fanout.depth(route, priority) for priority in range(4))
+
+    def oldest_ns(self, route: int, priority: int) -> int:
+        """Since when the head of a lane waits; 0 for an empty one."""
+        return self._fanout.oldest_ns(route, priority)
+
+    def ready_ns(self, route: int, now_ns: int) -> int:
+        """When pull will yield something at the earliest."""
+        return self._fanout.ready_ns(route, now_ns)
+
+    def _enqueue(self, chunk: list[Delivery], now_ns: int) -> None:
+        fill_lanes(chunk, self._slots, self._routes, self._priorities, self._flows, now_ns)
+        n = len(chunk)
+        self._fanout.push_many(self._slots[:n], self._routes[:n], self._priorities[:n], self._flows[:n], now_ns)
+
+    def _take_out(self, delivery: Delivery) -> bool:
+        if not self._fanout.remove(delivery.slot):
+            return False
+        delivery.queued = False
+        return True

@@ -1,0 +1,57 @@
+"""The routes: one per app, provider and environment, each with its channel, breaker and pauses."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from core.breaker import Breaker
+from core.model import Environment, Provider
+from core.ports import Channel
+
+
+@dataclass(slots=True)
+class Route:
+    """One route and what is known of it now.
+
+    paused_until_ns: monotonic, from a provider's Retry-After. limited_until_ns: per class, when a token bucket has
+    something again. timer: the one wake-up that is scheduled.
+    """
+
+    number: int
+    app: str
+    provider: Provider
+    environment: Environment
+    breaker: Breaker
+    channel: Channel = field(init=False)
+    paused_until_ns: int = 0
+    in_flight: int = 0
+    timer: asyncio.TimerHandle | None = None
+    timer_due_ns: int = 0
+
+
+class Routes:
+    """All routes by number, and by (app, provider, environment)."""
+
+    def __init__(self, routes: list[Route]) -> None:
+        self._by_number = routes
+        self._by_name = {(r.app, int(r.provider), int(r.environment)): r for r in routes}
+
+    def __getitem__(self, number: int) -> Route:
+        return self._by_number[number]
+
+    def __iter__(self) -> Iterator[Route]:
+        return iter(self._by_number)
+
+    def __len__(self) -> int:
+        return len(self._by_number)
+
+    def add(self, route: Route) -> None:
+        """Take in a route that a reload brought; its number is the next one."""
+        self._by_number.append(route)
+        self._by_name[(route.app, int(route.provider), int(route.environment))] = route
+
+    def find(self, app: str, provider: int, environment: int) -> Route | None:
+        """Return the route, or None when the app has none for it."""
+        return self._by_name.get((app, provider, environment))

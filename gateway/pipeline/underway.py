@@ -1,0 +1,38 @@
+"""The accepted notifications that have not ended, found by their place in the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from core.delivery import Notification
+
+
+class Underway:
+    """An index by segment: one list per segment, not an entry per notification."""
+
+    def __init__(self) -> None:
+        self._segments: dict[int, list[Notification]] = {}
+        self._open: dict[int, int] = {}
+
+    def add(self, notifications: Sequence[Notification]) -> None:
+        """Take in notifications, of any segments."""
+        for notification in notifications:
+            self._segments.setdefault(notification.segment, []).append(notification)
+            self._open[notification.segment] = self._open.get(notification.segment, 0) + 1
+
+    def find(self, segment: int, index: int) -> Notification | None:
+        """Return the notification if it is under way here."""
+        return next((n for n in self._segments.get(segment, ()) if n.index == index), None)
+
+    def closed(self, segment: int, count: int) -> None:
+        """Note that `count` notifications of a segment ended; forget the segment with its last one."""
+        left = self._open.get(segment, 0) - count
+        if left > 0:
+            self._open[segment] = left
+        else:
+            self._open.pop(segment, None)
+            self._segments.pop(segment, None)
+
+    def __iter__(self) -> Iterable[Notification]:
+        for notifications in self._segments.values():
+            yield from notifications
