@@ -95,7 +95,7 @@ NOT_SENT = Row(Outcome(OutcomeKind.NOT_SENT, 0, "NotSent"))
 
 
 def row_for(status: int, reason: str) -> Row:
-    """Find the row of an answer; an unknown reason is judged by its status, and alerts where that means a fault of ours.
+    """Find the row of an answer; an unknown reason is judged by its status, and alerts where that means our own fault.
 
     reason: at most 64 characters of it are kept.
     """

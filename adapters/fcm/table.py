@@ -48,9 +48,11 @@ def _row(
 
 _BY_CODE_ROWS = [
     _row(OutcomeKind.REJECTED, 400, "INVALID_ARGUMENT"),
-    _row(OutcomeKind.MISCONFIGURED, 401, "THIRD_PARTY_AUTH_ERROR"),
+    # The APNs or web push credential kept in Firebase is wrong. Only those devices suffer: opening the route's breaker
+    # would stop the Android devices of the same project with them.
+    _row(OutcomeKind.REJECTED, 401, "THIRD_PARTY_AUTH_ERROR", alert=True),
     # The spelling of older interfaces for the same fault.
-    _row(OutcomeKind.MISCONFIGURED, 401, "APNS_AUTH_ERROR"),
+    _row(OutcomeKind.REJECTED, 401, "APNS_AUTH_ERROR", alert=True),
     _row(OutcomeKind.DEVICE_GONE, 403, "SENDER_ID_MISMATCH", alert=True),
     _row(OutcomeKind.DEVICE_GONE, 404, "UNREGISTERED"),
     _row(OutcomeKind.ROUTE_THROTTLED, 429, "QUOTA_EXCEEDED", retry_after_ms=QUOTA_WAIT_MS),
@@ -116,7 +118,9 @@ def retry_after_ms(value: bytes, now_unix_ms: int) -> int:
 
 def _find(status: int, error: Mapping[str, object]) -> Row:
     code = next(_fcm_codes(error), "")
-    row = BY_CODE.get(code) or (None if code else BY_STATUS.get(status))
+    row = BY_CODE.get(code)
+    if row is None and (not code or status >= 429):
+        row = BY_STATUS.get(status)
     if row is not None:
         return row
     reason = code or str(error.get("status", ""))

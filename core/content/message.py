@@ -38,6 +38,7 @@ class FcmOptions(NamedTuple):
     color: str = ""
     restricted_package_name: str = ""
     analytics_label: str = ""
+    click_action: str = ""
     direct_boot_ok: bool = False
     data_only: bool = False
     validate_only: bool = False

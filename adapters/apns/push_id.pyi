@@ -1,0 +1,6 @@
+from collections.abc import Sequence
+
+from core.delivery import Delivery
+
+def push_id(notification_id: bytes, device_key: int) -> bytes: ...
+def stamp(deliveries: Sequence[Delivery], count: int) -> list[bytes]: ...
