@@ -1,36 +1,55 @@
-"""Deliveries that wait for their next attempt, kept in coarse slots of time."""
+"""Deliveries that wait for their next attempt, kept in coarse ticks of time."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+
 from core.delivery import Delivery
+from gateway.pipeline.clock import Clock
 
 TICK_NS = 50_000_000
 
 
 class RetryWheel:
-    """Due deliveries by ticks of 50 ms: adding is one dict hit, and a tick's deliveries come out together."""
+    """Due deliveries by ticks of 50 ms: adding is one dict hit, and a tick's deliveries come out together.
 
-    def __init__(self) -> None:
+    Bounded by the queue, whose slots the deliveries keep. on_due: called on the loop with what is due.
+    """
+
+    def __init__(self, clock: Clock, on_due: Callable[[list[Delivery]], None]) -> None:
+        self._clock = clock
+        self._on_due = on_due
         self._ticks: dict[int, list[Delivery]] = {}
+        self._timer: asyncio.TimerHandle | None = None
         self._count = 0
 
     def __len__(self) -> int:
         return self._count
 
     def add(self, delivery: Delivery, due_ns: int) -> None:
-        """Keep a delivery until due_ns, rounded up to the next tick."""
-        self._ticks.setdefault(-(-due_ns // TICK_NS), []).append(delivery)
+        """Keep a delivery until due_ns (monotonic), rounded up to the next tick."""
+        tick = -(-due_ns // TICK_NS)
+        self._ticks.setdefault(tick, []).append(delivery)
         self._count += 1
+        if self._timer is None or tick == min(self._ticks):
+            self._arm()
 
-    def take_due(self, now_ns: int) -> list[Delivery]:
-        """Remove and return what is due."""
-        tick = now_ns // TICK_NS
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._ticks:
+            wait_s = max(0.001, (min(self._ticks) * TICK_NS - self._clock.monotonic_ns()) / 1e9)
+            self._timer = asyncio.get_running_loop().call_later(wait_s, self._fire)
+
+    def _fire(self) -> None:
+        now = self._clock.monotonic_ns() // TICK_NS
         due: list[Delivery] = []
-        for at in sorted(t for t in self._ticks if t <= tick):
-            due += self._ticks.pop(at)
+        for tick in sorted(t for t in self._ticks if t <= now):
+            due += self._ticks.pop(tick)
         self._count -= len(due)
-        return due
-
-    def next_ns(self) -> int:
-        """When take_due has something next; 0 if nothing waits."""
-        return min(self._ticks) * TICK_NS if self._ticks else 0
+        self._timer = None
+        self._arm()
+        if due:
+            self._on_due(due)

@@ -1,0 +1,146 @@
+"""Moves batches from the lanes onto the channels: when there is capacity, within the limits, highest class first."""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+from collections.abc import Iterable
+
+from core.delivery import Delivery, fill_buckets, mark_submitted, take_live
+from core.model import NotificationClass
+from core.token_buckets import TokenBuckets
+from gateway.metrics import Metrics
+from gateway.pipeline.clock import Clock
+from gateway.pipeline.queue import MAX_BATCH, DeliveryQueue
+from gateway.pipeline.routes import Route, Routes
+from gateway.pipeline.settle import Settler
+
+_LOWEST = int(max(NotificationClass))
+_SWEEP_S = 0.25
+_SWEEP_SLOTS = 50_000
+
+
+class Dispatcher:
+    """Pumps each route on the event loop; every wake-up is a callback, nothing awaits.
+
+    A tenth of a route's streams is kept from marketing, so that a payment finds one free in the middle of a campaign.
+    """
+
+    def __init__(
+        self, *, routes: Routes, queue: DeliveryQueue, settler: Settler, buckets: TokenBuckets,
+        metrics: Metrics, clock: Clock, batch_size: int,
+    ) -> None:  # fmt: skip
+        self._routes = routes
+        self._queue = queue
+        self._settler = settler
+        self._buckets = buckets
+        self._metrics = metrics
+        self._clock = clock
+        self._batch_size = min(batch_size, MAX_BATCH)
+        self._awake: set[int] = set()
+        self._stopped = False
+        self._keys = memoryview(array("Q", bytes(8 * 4 * MAX_BATCH)))
+        self._rules = memoryview(array("H", bytes(2 * 4 * MAX_BATCH)))
+        self._granted = memoryview(array("B", bytes(MAX_BATCH)))
+        self._retry_at = memoryview(array("q", bytes(8 * MAX_BATCH)))
+
+    def wake(self, route: Route) -> None:
+        """Pump a route at the loop's next turn; further calls until then change nothing."""
+        if route.number not in self._awake:
+            self._awake.add(route.number)
+            asyncio.get_running_loop().call_soon(self._pump, route)
+
+    def wake_all(self, numbers: Iterable[int]) -> None:
+        """Wake several routes by number."""
+        for number in numbers:
+            self.wake(self._routes[number])
+
+    def requeue(self, deliveries: list[Delivery]) -> None:
+        """Queue deliveries whose wait before the next attempt is over."""
+        self._queue.requeue(deliveries, self._clock.monotonic_ns())
+        self.wake_all({delivery.route for delivery in deliveries})
+
+    def stop(self) -> None:
+        """Put nothing more on the wire; what waits stays for the journal."""
+        self._stopped = True
+
+    async def sweep(self) -> None:
+        """Until cancelled, end what expires or is cancelled while it waits behind a closed route."""
+        while not self._stopped:
+            await asyncio.sleep(_SWEEP_S)
+            ended = self._queue.sweep(_SWEEP_SLOTS, self._clock.unix_ms())
+            if ended:
+                self._settler.end_queued(ended)
+
+    def _pump(self, route: Route) -> None:
+        self._awake.discard(route.number)
+        if self._stopped:
+            return
+        now_ns = self._clock.monotonic_ns()
+        batch = self._next_batch(route, now_ns)
+        if not batch:
+            return
+        gone = take_live(batch, self._clock.unix_ms())
+        if gone:
+            self._settler.end_queued(gone)
+        batch = self._within_limits(route, batch, now_ns)
+        if batch:
+            self._submit(route, batch, now_ns)
+        self.wake(route)
+
+    def _next_batch(self, route: Route, now_ns: int) -> list[Delivery]:
+        capacity = route.channel.capacity
+        if capacity <= 0:
+            return []
+        if now_ns < route.paused_until_ns:
+            self._wake_at(route, route.paused_until_ns, now_ns)
+            return []
+        wanted = min(capacity, self._batch_size, self._queue.waiting(route.number))
+        room = route.breaker.permit(wanted, now_ns) if wanted else 0
+        if room == 0:
+            if wanted:
+                self._wake_at(route, route.breaker.open_until_ns, now_ns)
+            return []
+        spare = capacity - (capacity + route.in_flight) // 10
+        batch = self._queue.pull(route.number, min(room, spare), now_ns, _LOWEST) if spare > 0 else []
+        if len(batch) < room and spare < room:
+            batch += self._queue.pull(route.number, room - len(batch), now_ns, NotificationClass.SERVICE)
+        if not batch:
+            self._wake_at(route, self._queue.ready_ns(route.number, now_ns), now_ns)
+        return batch
+
+    def _within_limits(self, route: Route, batch: list[Delivery], now_ns: int) -> list[Delivery]:
+        if not batch or not fill_buckets(batch, self._keys, self._rules):
+            return batch
+        n = len(batch)
+        granted = self._buckets.acquire_many(
+            self._keys[: 4 * n], self._rules[: 4 * n], now_ns, self._granted[:n], self._retry_at[:n]
+        )
+        if granted == n:
+            return batch
+        passed = [delivery for delivery, ok in zip(batch, self._granted, strict=False) if ok]
+        denied = [delivery for delivery, ok in zip(batch, self._granted, strict=False) if not ok]
+        waits = [until for until, ok in zip(self._retry_at[:n], self._granted, strict=False) if not ok]
+        self._queue.give_back(denied)
+        for delivery, until_ns in zip(denied, waits, strict=True):
+            self._queue.pause_flow(delivery, until_ns)
+        self._metrics.limited(route.provider.name.lower(), route.app, len(denied))
+        return passed
+
+    def _submit(self, route: Route, batch: list[Delivery], now_ns: int) -> None:
+        taken = route.channel.submit(batch, self._clock.unix_ms())
+        mark_submitted(batch, taken, now_ns)
+        route.in_flight += taken
+        self._metrics.sent(route.provider.name.lower(), route.app, taken)
+        if taken < len(batch):
+            self._queue.give_back(batch[taken:])
+
+    def _wake_at(self, route: Route, due_ns: int, now_ns: int) -> None:
+        if due_ns <= 0:
+            return
+        if route.timer is not None:
+            if route.timer_due_ns <= due_ns and not route.timer.cancelled() and route.timer_due_ns > now_ns:
+                return
+            route.timer.cancel()
+        route.timer_due_ns = due_ns
+        route.timer = asyncio.get_running_loop().call_later(max(0.001, (due_ns - now_ns) / 1e9), self.wake, route)

@@ -1,0 +1,288 @@
+"""Takes notifications in: validated, deduplicated, journaled, and only then answered."""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from core.dedup import DedupWindow, Verdict
+from core.delivery import Notification, assign_places
+from core.errors import IdempotencyConflict, InvalidRequest, Overloaded, PushError, Unavailable
+from core.hashing import SipHash
+from core.model import NotificationClass, NotificationState
+from core.notification_id import format_id, format_id_many, make_id_many
+from core.storage import Journal, Segment
+from gateway.convert import Scope, to_notification
+from gateway.frames import frame_prefix
+from gateway.metrics import Metrics
+from gateway.pipeline.admission import Admission
+from gateway.pipeline.clock import Clock
+from protos.walletpush.v1 import notification_pb2 as pb
+
+MAX_SEGMENT = 1_000
+# Converting takes some 5 us a message: so many at a time, then the loop may see to an answer.
+_STRIDE = 125
+_IN_FLIGHT_RETRY_MS = 50
+_CLASS_NAMES = tuple(klass.name.lower() for klass in NotificationClass)
+_GAP = NotificationState.SUPPRESSED
+
+
+class Taken(NamedTuple):
+    """What became of one message: its id, or the first one's if it is a duplicate, or the error."""
+
+    notification_id: str
+    duplicate: bool = False
+    error: PushError | None = None
+
+
+@dataclass(slots=True)
+class _Call:
+    """One caller's messages and who waits for the answer."""
+
+    scope: Scope
+    messages: Sequence[pb.Notification]
+    answer: asyncio.Future[list[Taken]]
+    taken: list[Taken | None] = field(default_factory=list)
+
+
+class _Batch:
+    """What one segment is made of, in parallel lists; where[i] is the call and the place of notification i."""
+
+    __slots__ = ("bodies", "frames", "keys", "notifications", "where")
+
+    def __init__(self) -> None:
+        self.notifications: list[Notification] = []
+        self.keys: list[bytes] = []
+        self.bodies: list[bytes] = []
+        self.frames: list[bytes] = []
+        self.where: list[tuple[_Call, int]] = []
+
+
+class Intake:
+    """Every way in leads through submit: calls that come together share a segment, a commit and a plan.
+
+    accepted: awaited with what is durable and new, after its callers were answered.
+    """
+
+    def __init__(
+        self, *, journal: Journal, dedup: DedupWindow, hasher: SipHash, admission: Admission,
+        pending: Callable[[], int], accepted: Callable[[list[Notification]], Awaitable[None]],
+        tasks: asyncio.TaskGroup, metrics: Metrics, clock: Clock,
+    ) -> None:  # fmt: skip
+        self._journal = journal
+        self._dedup = dedup
+        self._hasher = hasher
+        self._admission = admission
+        self._pending = pending
+        self._accepted = accepted
+        self._tasks = tasks
+        self._metrics = metrics
+        self._clock = clock
+        self._waiting: list[_Call] = []
+        self._scheduled = False
+        self._closed = False
+        self._planned = 0
+
+    @property
+    def taking(self) -> int:
+        """Deliveries, at least, of notifications that are accepted and not queued yet."""
+        return self._planned
+
+    def close(self) -> None:
+        """Refuse everything from now on; what is being taken in is finished."""
+        self._closed = True
+
+    async def submit(self, scope: Scope, messages: Sequence[pb.Notification]) -> list[Taken]:
+        """Take in 1 to 1,000 messages of one caller; return what became of each, in order.
+
+        Raises Unavailable while draining.
+        """
+        if self._closed:
+            raise Unavailable("draining: this gateway takes nothing new")
+        call = _Call(scope, messages, asyncio.get_running_loop().create_future())
+        self._waiting.append(call)
+        if not self._scheduled:
+            self._scheduled = True
+            # One turn of the loop gathers the calls that are ready together; waiting longer gained nothing measurable.
+            asyncio.get_running_loop().call_soon(self._gather)
+        return await call.answer
+
+    def _gather(self) -> None:
+        self._scheduled = False
+        calls, self._waiting = self._waiting, []
+        group: list[_Call] = []
+        size = 0
+        for call in calls:
+            if group and size + len(call.messages) > MAX_SEGMENT:
+                self._tasks.create_task(self._take_in(group))
+                group, size = [], 0
+            group.append(call)
+            size += len(call.messages)
+        self._tasks.create_task(self._take_in(group))
+
+    async def _take_in(self, calls: list[_Call]) -> None:
+        try:
+            notifications = await self._accept(calls)
+        except PushError as error:
+            self._refuse(calls, error)
+            return
+        except BaseException:
+            self._refuse(calls, Unavailable("the gateway is stopping"))
+            raise
+        if not notifications:
+            return
+        wanted = sum(len(n.targets) + len(n.user_ids) for n in notifications)
+        try:
+            await self._accepted(notifications)
+        finally:
+            self._planned -= wanted
+
+    async def _accept(self, calls: list[_Call]) -> list[Notification]:
+        started_ns = self._clock.monotonic_ns()
+        now_unix_ms = self._clock.unix_ms()
+        batch = _Batch()
+        for call in calls:
+            await self._convert(call, batch, now_unix_ms)
+        if not batch.notifications:
+            _answer(calls)
+            return []
+        segment = self._journal.next_segment()
+        ids = make_id_many(now_unix_ms, self._journal.number, segment, len(batch.notifications))
+        assign_places(batch.notifications, ids, segment)
+        keys, fingerprints = self._hash(batch)
+        positions = array("Q", bytes(8 * len(batch.notifications)))
+        fresh = self._deduplicate(batch, ids, keys, fingerprints, positions, now_unix_ms)
+        self._metrics.stage("intake", (self._clock.monotonic_ns() - started_ns) / 1e9, len(batch.notifications))
+        if fresh:
+            await self._journal_it(batch, fresh, segment, now_unix_ms, keys, fingerprints, positions)
+            self._finish(batch, fresh, ids)
+        _answer(calls)
+        return fresh
+
+    async def _convert(self, call: _Call, batch: _Batch, now_unix_ms: int) -> None:
+        taken: list[Taken | None] = []
+        call.taken = taken
+        scope, prefix = call.scope, frame_prefix(call.scope.tenant)
+        pending = self._pending() + self._planned
+        refused: Counter[str] = Counter()
+        for place, message in enumerate(call.messages):
+            if place and place % _STRIDE == 0:
+                await asyncio.sleep(0)
+            try:
+                notification = to_notification(message, scope, now_unix_ms)
+                wanted = len(notification.targets) + len(notification.user_ids)
+                self._admission.check(notification.klass, pending, wanted)
+            except (InvalidRequest, Overloaded) as error:
+                taken.append(Taken("", error=error))
+                refused["OVERLOADED" if isinstance(error, Overloaded) else error.field.partition("[")[0]] += 1
+                continue
+            pending += wanted
+            taken.append(None)
+            body = message.SerializeToString(deterministic=True)
+            batch.notifications.append(notification)
+            batch.bodies.append(body)
+            batch.frames.append(prefix + body)
+            batch.keys.append(f"{scope.tenant}\0{notification.app}\0{message.idempotency_key}".encode())
+            batch.where.append((call, place))
+        for reason, count in refused.items():
+            self._metrics.rejected(reason, count)
+
+    def _hash(self, batch: _Batch) -> tuple[bytearray, array[int]]:
+        keys = bytearray(16 * len(batch.keys))
+        fingerprints = array("Q", bytes(8 * len(batch.bodies)))
+        self._hasher.hash128_many(batch.keys, keys)
+        self._hasher.hash64_many(batch.bodies, fingerprints)
+        return keys, fingerprints
+
+    def _deduplicate(
+        self, batch: _Batch, ids: bytes, keys: bytearray, fingerprints: array[int], positions: array[int], now_unix_ms: int
+    ) -> list[Notification]:
+        n = len(batch.notifications)
+        verdicts, found = bytearray(n), bytearray(16 * n)
+        fresh = self._dedup.check_many(keys, fingerprints, ids, now_unix_ms, verdicts, found, positions)
+        if fresh == n:
+            return batch.notifications
+        duplicates: Counter[int] = Counter()
+        for i, verdict in enumerate(verdicts):
+            if verdict == Verdict.NEW:
+                continue
+            call, place = batch.where[i]
+            call.taken[place] = self._known(verdict, bytes(found[16 * i : 16 * i + 16]), now_unix_ms)
+            if verdict == Verdict.DUPLICATE:
+                duplicates[batch.notifications[i].klass] += 1
+            else:
+                self._metrics.rejected(Verdict(verdict).name, 1)
+            # Its place in the segment stays empty, and its key must not lead to it after a restart.
+            batch.frames[i] = b""
+            keys[16 * i : 16 * i + 16] = bytes(16)
+        for klass, count in duplicates.items():
+            self._metrics.duplicate(_CLASS_NAMES[klass], count)
+        return [n for n, verdict in zip(batch.notifications, verdicts, strict=True) if verdict == Verdict.NEW]
+
+    def _known(self, verdict: int, first: bytes, now_unix_ms: int) -> Taken:
+        if verdict == Verdict.DUPLICATE:
+            return Taken(format_id(first), duplicate=True)
+        if verdict == Verdict.CONFLICT:
+            return Taken("", error=IdempotencyConflict(format_id(first)))
+        if verdict == Verdict.IN_FLIGHT:
+            return Taken("", error=Overloaded("the same idempotency key is being accepted", _IN_FLIGHT_RETRY_MS))
+        wait_ms = max(1_000, self._dedup.frees_at_unix_ms(now_unix_ms) - now_unix_ms)
+        self._metrics.limit_hit("dedup_window", 1)
+        return Taken("", error=Overloaded("the idempotency window", wait_ms))
+
+    async def _journal_it(
+        self, batch: _Batch, fresh: list[Notification], segment: int, now_unix_ms: int,
+        keys: bytearray, fingerprints: array[int], positions: array[int],
+    ) -> None:  # fmt: skip
+        states = b""
+        if len(fresh) < len(batch.frames) or any(n.send_at_unix_ms for n in fresh):
+            states = bytes(_state(n, frame) for n, frame in zip(batch.notifications, batch.frames, strict=True))
+        wanted = sum(len(n.targets) + len(n.user_ids) for n in fresh)
+        self._planned += wanted
+        started_ns = self._clock.monotonic_ns()
+        try:
+            await self._journal.append(
+                Segment(segment, now_unix_ms, batch.frames, bytes(keys), fingerprints.tobytes(), states)
+            )
+        except BaseException:
+            self._planned -= wanted
+            self._dedup.release_many(positions)
+            raise
+        self._dedup.commit_many(positions)
+        self._metrics.stage("journal", (self._clock.monotonic_ns() - started_ns) / 1e9, len(fresh))
+
+    def _finish(self, batch: _Batch, fresh: list[Notification], ids: bytes) -> None:
+        texts = format_id_many(ids)
+        accepted = Counter([n.klass for n in fresh])
+        for notification in fresh:
+            call, place = batch.where[notification.index]
+            call.taken[place] = Taken(texts[notification.index])
+        for klass, count in accepted.items():
+            self._metrics.accepted(_CLASS_NAMES[klass], count)
+
+    def _refuse(self, calls: list[_Call], error: PushError) -> None:
+        refused = 0
+        for call in calls:
+            # Those already known to be wrong or duplicates keep their own answer.
+            missing = [None] * (len(call.messages) - len(call.taken))
+            answers = [taken or Taken("", error=error) for taken in (*call.taken, *missing)]
+            refused += sum(taken.error is error for taken in answers)
+            if not call.answer.done():
+                call.answer.set_result(answers)
+        self._metrics.rejected(type(error).__name__, refused)
+
+
+def _state(notification: Notification, frame: bytes) -> int:
+    if not frame:
+        return _GAP
+    return NotificationState.SCHEDULED if notification.send_at_unix_ms else NotificationState.ACCEPTED
+
+
+def _answer(calls: list[_Call]) -> None:
+    for call in calls:
+        if not call.answer.done():
+            call.answer.set_result([taken for taken in call.taken if taken is not None])

@@ -1,0 +1,151 @@
+"""Accepted notifications -> deliveries in their lanes: devices looked up, payloads rendered, one batch at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+from collections.abc import Mapping, Sequence
+
+from core.delivery import Delivery, Flow, Notification
+from core.errors import ContentRefused
+from core.hashing import SipHash
+from core.model import DeliveryState, Target
+from core.storage import DeviceRegistry, PartlyFinished
+from gateway.pipeline.clock import Clock
+from gateway.pipeline.dispatch import Dispatcher
+from gateway.pipeline.flows import FlowBook
+from gateway.pipeline.queue import DeliveryQueue
+from gateway.pipeline.routes import Route, Routes
+from gateway.pipeline.settle import Settler
+
+# So many deliveries are made between two looks at the loop: at some 4 us each it stays free for a payment's answer.
+_STRIDE = 256
+_LOOKUP = 10_000
+_NOWHERE = Flow(0, (), ())
+Finished = Mapping[Notification, PartlyFinished]
+Devices = Mapping[str, Mapping[str, list[Target]]]
+Pairs = list[tuple[Notification, Target]]
+
+
+class Planner:
+    """Turns notifications into queued deliveries, and ends those that have nowhere to go."""
+
+    def __init__(
+        self, *, routes: Routes, registry: DeviceRegistry, queue: DeliveryQueue, flows: FlowBook,
+        settler: Settler, dispatcher: Dispatcher, hasher: SipHash, clock: Clock,
+    ) -> None:  # fmt: skip
+        self._routes = routes
+        self._registry = registry
+        self._queue = queue
+        self._flows = flows
+        self._settler = settler
+        self._dispatcher = dispatcher
+        self._hasher = hasher
+        self._clock = clock
+
+    async def plan(self, notifications: Sequence[Notification], finished: Finished | None = None) -> None:
+        """Queue every delivery of the notifications, waiting for room when the queue is full.
+
+        finished: what was final before a restart. Raises Unavailable if the registry cannot be read: nothing has
+        been queued then and the caller may try again.
+        """
+        devices = await self._look_up(notifications)
+        pairs: Pairs = []
+        nowhere: list[Notification] = []
+        for notification in notifications:
+            targets = notification.targets
+            if notification.user_ids:
+                targets = _with_devices(notification, devices[notification.app])
+            if finished and notification in finished:
+                targets = self._unfinished(notification, targets, finished[notification])
+            # The count stands before the first of them may be answered.
+            notification.open_deliveries = len(targets)
+            if targets:
+                pairs += [(notification, target) for target in targets]
+            else:
+                nowhere.append(notification)
+        if nowhere:
+            self._settler.end(nowhere, DeliveryState.FAILED, "NO_DEVICES")
+        await self._queue_all(pairs)
+
+    async def _look_up(self, notifications: Sequence[Notification]) -> Devices:
+        wanted: dict[str, dict[str, None]] = {}
+        for notification in notifications:
+            if notification.user_ids:
+                wanted.setdefault(notification.app, {}).update(dict.fromkeys(notification.user_ids))
+        found: dict[str, dict[str, list[Target]]] = {}
+        for app, names in wanted.items():
+            users, found[app] = list(names), {}
+            for start in range(0, len(users), _LOOKUP):
+                found[app].update(await self._registry.devices_of(app, users[start : start + _LOOKUP]))
+        return found
+
+    def _unfinished(
+        self, notification: Notification, targets: tuple[Target, ...], done: PartlyFinished
+    ) -> tuple[Target, ...]:
+        notification.outcome_bits = done.outcome_bits
+        keys = self._keys(targets)
+        return tuple(t for t, key in zip(targets, keys, strict=True) if key not in done.device_keys)
+
+    async def _queue_all(self, pairs: Pairs) -> None:
+        for start in range(0, len(pairs), _STRIDE):
+            if start:
+                await asyncio.sleep(0)
+            deliveries = self._deliver(pairs[start : start + _STRIDE])
+            while self._queue.room < len(deliveries):
+                await self._queue.wait_for_room()
+            self._queue.push(deliveries, self._clock.monotonic_ns())
+            self._dispatcher.wake_all({delivery.route for delivery in deliveries})
+
+    def _deliver(self, pairs: Pairs) -> list[Delivery]:
+        keys = self._keys([target for _, target in pairs])
+        made: list[Delivery] = []
+        failed: dict[str, list[Delivery]] = {}
+        last: Notification | None = None
+        rendered: dict[int, tuple[bytes, object] | ContentRefused] = {}
+        for (notification, target), key in zip(pairs, keys, strict=True):
+            if notification is not last:
+                rendered, last = {}, notification
+            route = self._routes.find(notification.app, target.provider, target.environment)
+            if route is None:
+                failed.setdefault("NO_ROUTE", []).append(_unsendable(notification, target, key))
+                continue
+            parts = rendered.get(route.number)
+            if parts is None:
+                parts = rendered[route.number] = _render(route, notification)
+            if isinstance(parts, ContentRefused):
+                failed.setdefault(parts.reason, []).append(_unsendable(notification, target, key))
+                continue
+            flow = self._flows.of(route, notification)
+            made.append(
+                Delivery(notification, target.token, parts[0], parts[1], key, target.registered_unix_ms,
+                         target.provider, route.number, flow)
+            )  # fmt: skip
+        for reason, deliveries in failed.items():
+            self._settler.end_unqueued(deliveries, reason)
+        return made
+
+    def _keys(self, targets: Sequence[Target]) -> array[int]:
+        keys = array("Q", bytes(8 * len(targets)))
+        self._hasher.hash64_many([target.token for target in targets], keys)
+        return keys
+
+
+def _with_devices(notification: Notification, devices: Mapping[str, list[Target]]) -> tuple[Target, ...]:
+    targets = {(target.provider, target.token): target for target in notification.targets}
+    for user in notification.user_ids:
+        for target in devices.get(user, ()):
+            # The registered one knows when it was registered, which the 410 rule needs.
+            targets[(target.provider, target.token)] = target
+    return tuple(targets.values())
+
+
+def _render(route: Route, notification: Notification) -> tuple[bytes, object] | ContentRefused:
+    try:
+        return route.channel.render(notification)
+    except ContentRefused as refused:
+        return refused
+
+
+def _unsendable(notification: Notification, target: Target, key: int) -> Delivery:
+    return Delivery(notification, target.token, b"", None, key, 0, target.provider, 0, _NOWHERE)

@@ -1,0 +1,93 @@
+"""Takes dead tokens out of the registry, in batches, unless unlikely many die at once."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NamedTuple
+
+from core.errors import Unavailable
+from core.mass_death import MassDeath, MassDeathGuard, MassDeathSettings
+from core.model import Provider
+from core.storage import DeviceRetirement
+from gateway.logs import get_logger
+from gateway.metrics import Metrics
+from gateway.pipeline.clock import Clock
+
+_LINGER_S = 0.05
+_RETRY_S = 1.0
+_MAX_WAITING = 200_000
+
+
+class Retirement(NamedTuple):
+    """A token that its provider called dead, valid for registrations older than gone_since_unix_ms."""
+
+    provider: Provider
+    token: str
+    gone_since_unix_ms: int
+
+
+class Retirer:
+    """Collects retirements and carries them out; while the guard holds an app, its tokens stay."""
+
+    def __init__(
+        self, registry: DeviceRetirement, settings: MassDeathSettings, metrics: Metrics, clock: Clock
+    ) -> None:
+        self._registry = registry
+        self._metrics = metrics
+        self._clock = clock
+        self._guard: MassDeathGuard[Retirement] = MassDeathGuard(settings, self._alarm)
+        self._waiting: dict[str, list[Retirement]] = {}
+        self._count = 0
+        self._pending = asyncio.Event()
+        self._logger = get_logger("retire")
+
+    def saw_alive(self, app: str, count: int, now_ns: int) -> None:
+        """Count tokens that were answered as alive."""
+        if count:
+            self._guard.answered(app, count, now_ns)
+
+    def add(self, app: str, retirement: Retirement, now_ns: int) -> None:
+        """Take one dead token, to be removed soon; dropped (and counted) when the registry cannot keep up."""
+        admitted = self._guard.admit(app, [retirement], now_ns)
+        if not admitted:
+            self._metrics.retirements_held(app, 1)
+            return
+        if self._count >= _MAX_WAITING:
+            # The token's next push reports it dead again.
+            self._metrics.limit_hit("retirements", 1)
+            return
+        self._waiting.setdefault(app, []).extend(admitted)
+        self._count += 1
+        self._pending.set()
+
+    async def run(self) -> None:
+        """Until cancelled, remove what was collected."""
+        while True:
+            await self._pending.wait()
+            await asyncio.sleep(_LINGER_S)
+            try:
+                await self.flush()
+            except Unavailable as error:
+                self._logger.warning("retire_postponed", why=str(error))
+                await asyncio.sleep(_RETRY_S)
+
+    async def flush(self) -> None:
+        """Remove what was collected so far. Raises Unavailable, having kept what could not be removed."""
+        self._pending.clear()
+        for app, held in self._guard.expire(self._clock.monotonic_ns()).items():
+            self._waiting.setdefault(app, []).extend(held)
+            self._count += len(held)
+        for app in list(self._waiting):
+            batch = self._waiting.pop(app)
+            try:
+                removed = await self._registry.retire(app, batch)
+            except Unavailable:
+                self._waiting[app] = batch + self._waiting.get(app, [])
+                self._pending.set()
+                raise
+            self._count -= len(batch)
+            self._metrics.retired(app, removed)
+
+    def _alarm(self, death: MassDeath) -> None:
+        self._metrics.mass_death(death.app)
+        self._logger.error("mass_death", app=death.app, deaths=death.deaths, answered=death.answered)

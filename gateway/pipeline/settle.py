@@ -1,0 +1,171 @@
+"""Provider answers -> closed deliveries, retries, retired tokens and receipts, a batch at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+
+from core.delivery import Delivery, Notification, mark_answered
+from core.mass_death import MassDeathGuard
+from core.model import DeliveryState
+from core.reaction import CLOSE_DELIVERED, DELIVERED, Backoff, Outcome, OutcomeKind, Reaction, Step, react
+from core.receipts import ReceiptLog
+from core.storage import Journal
+from gateway.logs import get_logger
+from gateway.metrics import Metrics
+from gateway.pipeline.clock import Clock
+from gateway.pipeline.queue import DeliveryQueue
+from gateway.pipeline.retire import Retirement, Retirer
+from gateway.pipeline.retries import RetryWheel
+from gateway.pipeline.routes import Route, Routes
+from gateway.pipeline.underway import Underway
+
+# What ends within so many seconds shares a journal row; a crash in between costs a repeat with the same collapse id.
+_RECORD_LINGER_S = 0.004
+_FINAL = {
+    Step.CLOSE_DELIVERED: DeliveryState.DELIVERED,
+    Step.CLOSE_FAILED: DeliveryState.FAILED,
+    Step.CLOSE_EXPIRED: DeliveryState.EXPIRED,
+}
+_EXPIRED = Outcome(OutcomeKind.REJECTED, 0, "EXPIRED")
+_CANCELLED = Outcome(OutcomeKind.REJECTED, 0, "CANCELLED")
+
+
+class Settler:
+    """Ends deliveries; everything accepted leaves through here and leaves a receipt."""
+
+    def __init__(
+        self, *, routes: Routes, queue: DeliveryQueue, retries: RetryWheel, journal: Journal, underway: Underway,
+        retirer: Retirer, metrics: Metrics, clock: Clock, backoff: Backoff, max_attempts: int, rng: random.Random,
+    ) -> None:  # fmt: skip
+        self._routes = routes
+        self._queue = queue
+        self._retries = retries
+        self._journal = journal
+        self._underway = underway
+        self._retirer = retirer
+        self._metrics = metrics
+        self._clock = clock
+        self._backoff = backoff
+        self._max_attempts = max_attempts
+        self._rng = rng
+        self._log = ReceiptLog()
+        self._ended = asyncio.Event()
+        self._logger = get_logger("settle")
+
+    def settle(self, deliveries: list[Delivery], outcomes: list[Outcome]) -> Route:
+        """Take the answers of one channel; return its route."""
+        now_ns = self._clock.monotonic_ns()
+        route = self._routes[deliveries[0].route]
+        mark_answered(deliveries)
+        route.in_flight -= len(deliveries)
+        good = outcomes.count(DELIVERED)
+        if good == len(outcomes):
+            route.breaker.record(good, 0, now_ns)
+            self._close(deliveries, outcomes, bytes([DeliveryState.DELIVERED]) * good)
+        else:
+            self._judge(route, deliveries, outcomes, now_ns)
+        provider = route.provider.name.lower()
+        self._retirer.saw_alive(route.app, good, now_ns)
+        self._metrics.delivered(provider, route.app, good)
+        self._metrics.answered(deliveries, now_ns)
+        return route
+
+    def end_queued(self, deliveries: list[Delivery]) -> None:
+        """End deliveries that expired or were cancelled before they could be sent, and free their slots."""
+        outcomes = [_CANCELLED if d.notification.cancelled else _EXPIRED for d in deliveries]
+        states = bytes(
+            DeliveryState.CANCELLED if d.notification.cancelled else DeliveryState.EXPIRED for d in deliveries
+        )
+        self._close(deliveries, outcomes, states)
+
+    def end_unqueued(self, deliveries: list[Delivery], reason: str) -> None:
+        """End deliveries that never got a slot, as failed."""
+        outcome = Outcome(OutcomeKind.REJECTED, 0, reason)
+        self._write(deliveries, [outcome] * len(deliveries), bytes([DeliveryState.FAILED]) * len(deliveries))
+        self._metrics.unsent(DeliveryState.FAILED.name.lower(), reason, len(deliveries))
+
+    def end(self, notifications: list[Notification], state: DeliveryState, reason: str) -> None:
+        """End notifications that have no delivery at all."""
+        self._log.close_many(notifications, state, reason, self._clock.unix_ms())
+        self._metrics.unsent(state.name.lower(), reason, len(notifications))
+        self._ended.set()
+
+    async def record(self) -> None:
+        """Until cancelled, write what ended to the journal, one group at a time."""
+        while True:
+            await self._ended.wait()
+            await asyncio.sleep(_RECORD_LINGER_S)
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write what has ended so far. Raises Unavailable if the journal gave it up."""
+        self._ended.clear()
+        updates = self._log.take()
+        if not updates:
+            return
+        for update in updates:
+            self._underway.closed(update.segment, len(update.closed) // 4)
+        await self._journal.record(updates)
+
+    def _judge(self, route: Route, deliveries: list[Delivery], outcomes: list[Outcome], now_ns: int) -> None:
+        ended: list[Delivery] = []
+        answers: list[Outcome] = []
+        states = bytearray()
+        held: list[Delivery] = []
+        faults = 0
+        now_unix_ms = self._clock.unix_ms()
+        failed: Counter[str] = Counter()
+        for delivery, outcome in zip(deliveries, outcomes, strict=True):
+            expires_in_ms = delivery.notification.expires_unix_ms - now_unix_ms
+            reaction = react(outcome, delivery.attempts, expires_in_ms, self._backoff, self._rng)
+            faults += reaction.breaker_fault
+            delivery.possibly_delivered = delivery.possibly_delivered or reaction.possibly_delivered
+            if reaction is not CLOSE_DELIVERED:
+                self._side_effects(route, delivery, outcome, reaction, now_ns)
+            if reaction.step is Step.HOLD:
+                held.append(delivery)
+            elif reaction.step is Step.RETRY and delivery.attempts < self._max_attempts:
+                self._retries.add(delivery, now_ns + reaction.delay_ms * 1_000_000)
+            else:
+                ended.append(delivery)
+                answers.append(outcome)
+                states.append(_FINAL.get(reaction.step, DeliveryState.FAILED))
+                if reaction.step is not Step.CLOSE_DELIVERED:
+                    failed[outcome.reason] += 1
+        route.breaker.record(len(deliveries) - faults, faults, now_ns)
+        if held:
+            self._queue.give_back(held)
+        if ended:
+            self._close(ended, answers, states)
+        provider = route.provider.name.lower()
+        for reason, count in failed.items():
+            self._metrics.failed(provider, route.app, reason, count)
+        self._metrics.retried(provider, route.app, len(deliveries) - len(ended) - len(held))
+
+    def _side_effects(
+        self, route: Route, delivery: Delivery, outcome: Outcome, reaction: Reaction, now_ns: int
+    ) -> None:
+        if reaction.retire_device:
+            waited_ms = (now_ns - delivery.submitted_ns) // 1_000_000
+            gone_since = outcome.gone_since_unix_ms or self._clock.unix_ms() - waited_ms
+            self._retirer.add(route.app, Retirement(route.provider, delivery.token, gone_since), now_ns)
+        if reaction.pause_route_ms:
+            route.paused_until_ns = max(route.paused_until_ns, now_ns + reaction.pause_route_ms * 1_000_000)
+        if reaction.trip_breaker:
+            route.breaker.trip(now_ns)
+        if reaction.alert:
+            self._metrics.alert(route.provider.name.lower(), route.app, outcome.reason)
+            self._logger.warning(
+                "provider_alert", app=route.app, provider=route.provider.name.lower(),
+                status=outcome.status, reason=outcome.reason,
+            )  # fmt: skip
+
+    def _close(self, deliveries: list[Delivery], outcomes: list[Outcome], states: bytes | bytearray) -> None:
+        self._write(deliveries, outcomes, states)
+        self._queue.free(deliveries)
+
+    def _write(self, deliveries: list[Delivery], outcomes: list[Outcome], states: bytes | bytearray) -> None:
+        self._log.add_many(deliveries, outcomes, states, self._clock.unix_ms())
+        self._ended.set()
