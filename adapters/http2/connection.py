@@ -38,7 +38,7 @@ class Listener(Protocol):
 class Connection(asyncio.BufferedProtocol):
     """Carries exchanges from READY on; every submitted one comes back once through the listener.
 
-    `reason` says why it is draining or closed. GOAWAY's debug data is part of it.
+    `reason` says why it is draining or closed. `left` is set when it takes no more requests, `closed` at its end.
     """
 
     def __init__(self, name: str, options: ConnectionOptions, listener: Listener) -> None:
@@ -48,6 +48,7 @@ class Connection(asyncio.BufferedProtocol):
         self.goaway_debug = b""
         self.goaway_code = 0
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.left = asyncio.Event()
         self.closed = asyncio.Event()
         self._options = options
         self._listener = listener
@@ -114,6 +115,7 @@ class Connection(asyncio.BufferedProtocol):
         elif self.state is State.READY:
             self.state = State.DRAINING
             self.reason = reason
+            self.left.set()
             self._drain_by_ns = time.monotonic_ns() + self._options.drain_timeout_ms * 1_000_000
             self._listener.on_change(self)
             if not self._inside:
@@ -192,6 +194,7 @@ class Connection(asyncio.BufferedProtocol):
             self.ready.set_exception(cause)
             self.ready.exception()
         self._session.lose()
+        self.left.set()
         self.closed.set()
         self._hand_over()
         self._listener.on_change(self)

@@ -3,6 +3,7 @@
 Failure (core.errors)
 +-- Http2Failure
     +-- SessionBroken          the peer or the library broke the protocol beyond repair
+    +-- NoCapacity             no stream became free in time; the request was not sent
     +-- ConnectFailed          no usable connection came up
         +-- AddressRefused     the name resolves to nothing, or only to addresses that are not allowed
         +-- CertificateRefused the peer's certificate does not verify
@@ -24,6 +25,10 @@ class SessionBroken(Http2Failure):
     def __init__(self, why: str, code: int = 0) -> None:
         super().__init__(why)
         self.code = code
+
+
+class NoCapacity(Http2Failure):
+    """No stream became free in time; the request was not sent."""
 
 
 class ConnectFailed(Http2Failure):

@@ -63,3 +63,18 @@ class ConnectionOptions:
     cautious: bool = False
     first_stream_id: int = 1
     wanted: tuple[bytes, ...] = ANSWER_FIELDS
+
+
+@dataclass(frozen=True, slots=True)
+class PoolOptions:
+    """How many connections, and how they come back.
+
+    At most `connecting_at_once` connects run at a time. After the n-th failure in a row a slot waits a random time up
+    to `backoff_base_ms` * 2**n, at most `backoff_cap_ms`; a connection that did not live `stable_ms` is a failure too.
+    """
+
+    connections: int = 2
+    connecting_at_once: int = 2
+    backoff_base_ms: int = 100
+    backoff_cap_ms: int = 30_000
+    stable_ms: int = 5_000

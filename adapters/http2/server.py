@@ -31,15 +31,22 @@ class Http2Server:
         self.canned = canned
         self.connections: set[ServerConnection] = set()
         self.accepted = 0
+        self.past_received = 0
         self.port = 0
         self._tls = tls
         self._listening: asyncio.Server | None = None
 
-    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Listen; `port` tells where."""
+    @property
+    def received(self) -> int:
+        """How many requests came on all connections, present and past."""
+        return self.past_received + sum(connection.session.received for connection in self.connections)
+
+    async def start(self, host: str = "127.0.0.1", port: int = 0, *, reuse_port: bool = False) -> None:
+        """Listen; `port` tells where. With reuse_port several processes may share the port."""
         loop = asyncio.get_running_loop()
         self._listening = await loop.create_server(
-            lambda: ServerConnection(self), host, port, ssl=self._tls, ssl_shutdown_timeout=1.0, backlog=512
+            lambda: ServerConnection(self), host, port, ssl=self._tls, ssl_shutdown_timeout=1.0, backlog=512,
+            reuse_port=reuse_port,
         )
         self.port = self._listening.sockets[0].getsockname()[1]
 
@@ -89,6 +96,12 @@ class ServerConnection(asyncio.BufferedProtocol):
         else:
             self.flush()
 
+    @property
+    def peer_certificate(self) -> dict[str, object]:
+        """The client's verified certificate as `SSLSocket.getpeercert` tells it; empty if it showed none."""
+        found = None if self._transport is None else self._transport.get_extra_info("peercert")
+        return cast("dict[str, object]", found or {})
+
     def get_buffer(self, sizehint: int) -> memoryview:
         """Offer the one buffer of this connection; it is read out before the next call."""
         return self._buffer
@@ -111,7 +124,9 @@ class ServerConnection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the open requests."""
         self.session.lose()
-        self.server.connections.discard(self)
+        if self in self.server.connections:
+            self.server.connections.discard(self)
+            self.server.past_received += self.session.received
         self.gone.set()
 
     def wake(self) -> None:
