@@ -1,0 +1,233 @@
+"""What the gateway counts; `metric_table` lists it for people. Each call takes a whole batch, never one message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from prometheus_client import CollectorRegistry
+
+from core.model import Environment, NotificationClass, Provider
+from gateway.metric_families import Spec, counters, gauges, histograms
+
+BreakerState = Literal["closed", "half_open", "open"]
+Result = Literal["ok", "failed"]
+Stage = Literal["intake", "journal", "queue", "submit", "provider", "settle"]
+BREAKER_STATES: tuple[BreakerState, ...] = ("closed", "half_open", "open")
+SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+ROWS = (1.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1000.0, 5000.0, 10000.0)
+ROUTE = ("provider", "app")
+
+COUNTERS = {
+    "accepted": Spec("walletpush_notifications_accepted", ("class",), "Notifications durable and acknowledged."),
+    "duplicate": Spec("walletpush_notifications_duplicate", ("class",), "Notifications whose key was known."),
+    "rejected": Spec("walletpush_notifications_rejected", ("reason",), "Notifications refused, by error."),
+    "suppressed": Spec("walletpush_deliveries_suppressed", ("class", "reason"), "Deliveries not made, by reason."),
+    "expired": Spec("walletpush_deliveries_expired", ("class",), "Deliveries too late to be sent."),
+    "cancelled": Spec("walletpush_deliveries_cancelled", ("class",), "Deliveries withdrawn by their caller."),
+    "sent": Spec("walletpush_deliveries_sent", ROUTE, "Requests written to a provider, retries included."),
+    "delivered": Spec("walletpush_deliveries_delivered", ROUTE, "Deliveries the provider took."),
+    "failed": Spec("walletpush_deliveries_failed", (*ROUTE, "reason"), "Deliveries given up, by reason."),
+    "retried": Spec("walletpush_deliveries_retried", (*ROUTE, "reason"), "Attempts that will be repeated, by reason."),
+    "possibly_delivered": Spec("walletpush_deliveries_uncertain", ROUTE, "Requests written whose answer never came."),
+    "recovered": Spec("walletpush_notifications_recovered", (), "Unfinished notifications found at start."),
+    "retired": Spec("walletpush_devices_retired", ROUTE, "Dead device tokens removed from the registry."),
+    "mass_death": Spec("walletpush_devices_retire_held", ROUTE, "Dead device tokens kept by the mass-death guard."),
+    "unknown_reason": Spec("walletpush_unknown_reasons", ROUTE, "Answers with a reason that no table names."),
+    "limited": Spec("walletpush_deliveries_limited", ("scope",), "Deliveries that had to wait for a rate limit."),
+    "queue_full": Spec("walletpush_queue_full", ("resource",), "Requests shed because a bounded resource was full."),
+    "connection": Spec("walletpush_connection_events", (*ROUTE, "event"), "Connections opened, lost, drained."),
+    "breaker_opened": Spec("walletpush_breaker_opened", ROUTE, "Times a breaker opened."),
+    "token_refresh": Spec("walletpush_token_refreshes", (*ROUTE, "result"), "Provider credentials made or fetched."),
+    "journal_bytes": Spec("walletpush_journal_written_bytes", (), "Bytes committed."),
+    "rpc": Spec("walletpush_rpcs", ("method", "code"), "Calls ended, by gRPC code."),
+    "task_failure": Spec("walletpush_task_failures", ("task",), "Unforeseen errors caught at the top of a task."),
+    "reload": Spec("walletpush_reloads", ("result",), "Times the settings were read again."),
+}
+GAUGES = {
+    "pending": Spec("walletpush_deliveries_pending", (), "Accepted deliveries that have no final state."),
+    "queue_depth": Spec("walletpush_queue_depth", (*ROUTE, "class"), "Deliveries that wait, by lane."),
+    "queue_age": Spec("walletpush_queue_oldest_age_seconds", (*ROUTE, "class"), "Age of a lane's oldest.", "livemax"),
+    "connections": Spec("walletpush_connections", ROUTE, "Provider connections that take requests."),
+    "streams": Spec("walletpush_streams", ROUTE, "Requests a provider has not answered."),
+    "breaker": Spec("walletpush_breaker_state", ROUTE, "0 closed, 1 half open, 2 open; the worst worker's.", "livemax"),
+    "journal_size": Spec("walletpush_journal_size_bytes", (), "Size of the journal files."),
+    "rpcs_active": Spec("walletpush_rpcs_active", (), "Calls under way."),
+}
+HISTOGRAMS = {
+    "stage": Spec("walletpush_stage_seconds", ("stage",), "Time a batch spends in a stage.", buckets=SECONDS),
+    "delivery": Spec("walletpush_delivery_seconds", ("class",), "From accepted to answered.", buckets=SECONDS),
+    "commit": Spec("walletpush_journal_commit_seconds", (), "Time of a journal commit.", buckets=SECONDS),
+    "commit_rows": Spec("walletpush_journal_commit_rows", (), "Rows in a journal commit.", buckets=ROWS),
+    "rpc": Spec("walletpush_rpc_seconds", ("method",), "Time of a call; streams when they end.", buckets=SECONDS),
+}
+
+
+def route_label(provider: int, environment: int = Environment.PRODUCTION) -> str:
+    """Return the provider label of a route: apns, apns_sandbox, fcm."""
+    suffix = "_sandbox" if environment == Environment.SANDBOX else ""
+    return Provider(provider).name.lower() + suffix
+
+
+def metric_table() -> str:
+    """Return a Markdown table of every metric, for the documentation."""
+    rows = ["| metric | kind | labels | meaning |", "|---|---|---|---|"]
+    for kind, specs in (("counter", COUNTERS), ("gauge", GAUGES), ("histogram", HISTOGRAMS)):
+        suffix = "_total" if kind == "counter" else ""
+        rows += [f"| `{s.name}{suffix}` | {kind} | {', '.join(s.labels)} | {s.help} |" for s in specs.values()]
+    return "\n".join(rows) + "\n"
+
+
+class Metrics:
+    """Counts of one process. provider is a `route_label`; n is how many of the batch; seconds are seconds.
+
+    A call costs one dict hit and one value, some 1 us; with several workers the value lies in a file
+    (call `write_worker_files` first).
+    """
+
+    def __init__(self, apps: Iterable[str] = (), registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
+        known = {"app": tuple(apps)}
+        self._counters = {name: counters(spec, self.registry, known) for name, spec in COUNTERS.items()}
+        self._gauges = {name: gauges(spec, self.registry, known) for name, spec in GAUGES.items()}
+        self._histograms = {name: histograms(spec, self.registry, known) for name, spec in HISTOGRAMS.items()}
+        self._accepted = self._counters["accepted"].child
+        self._sent = self._counters["sent"].child
+        self._delivered = self._counters["delivered"].child
+        self._stage = self._histograms["stage"].child
+        self._delivery = self._histograms["delivery"].child
+        self._rpc = self._counters["rpc"].child
+        self._rpc_seconds = self._histograms["rpc"].child
+        self._rpcs_active = self._gauges["rpcs_active"].child()
+
+    def accepted(self, klass: NotificationClass | int, n: int) -> None:
+        """Count notifications that are durable and acknowledged."""
+        self._accepted(klass).inc(n)
+
+    def duplicate(self, klass: NotificationClass | int, n: int) -> None:
+        """Count notifications whose idempotency key was known."""
+        self._counters["duplicate"].child(klass).inc(n)
+
+    def rejected(self, reason: str, n: int) -> None:
+        """Count notifications that were refused; reason is ErrorInfo's."""
+        self._counters["rejected"].child(reason).inc(n)
+
+    def suppressed(self, klass: NotificationClass | int, reason: str, n: int) -> None:
+        """Count deliveries that policy stopped."""
+        self._counters["suppressed"].child(klass, reason).inc(n)
+
+    def expired(self, klass: NotificationClass | int, n: int) -> None:
+        """Count deliveries that were too late."""
+        self._counters["expired"].child(klass).inc(n)
+
+    def cancelled(self, klass: NotificationClass | int, n: int) -> None:
+        """Count deliveries that their caller withdrew."""
+        self._counters["cancelled"].child(klass).inc(n)
+
+    def sent(self, provider: str, app: str, n: int) -> None:
+        """Count requests written to a provider."""
+        self._sent(provider, app).inc(n)
+
+    def delivered(self, provider: str, app: str, n: int) -> None:
+        """Count deliveries that the provider took."""
+        self._delivered(provider, app).inc(n)
+
+    def failed(self, provider: str, app: str, reason: str, n: int) -> None:
+        """Count deliveries that were given up."""
+        self._counters["failed"].child(provider, app, reason).inc(n)
+
+    def retried(self, provider: str, app: str, reason: str, n: int) -> None:
+        """Count attempts that will be repeated."""
+        self._counters["retried"].child(provider, app, reason).inc(n)
+
+    def possibly_delivered(self, provider: str, app: str, n: int) -> None:
+        """Count requests whose answer never came."""
+        self._counters["possibly_delivered"].child(provider, app).inc(n)
+
+    def recovered(self, n: int) -> None:
+        """Count unfinished notifications found in the journal at start."""
+        self._counters["recovered"].child().inc(n)
+
+    def retired(self, provider: str, app: str, n: int) -> None:
+        """Count dead tokens that were removed."""
+        self._counters["retired"].child(provider, app).inc(n)
+
+    def retire_held(self, provider: str, app: str, n: int) -> None:
+        """Count dead tokens that the mass-death guard kept."""
+        self._counters["mass_death"].child(provider, app).inc(n)
+
+    def unknown_reason(self, provider: str, app: str, n: int) -> None:
+        """Count answers that no table names."""
+        self._counters["unknown_reason"].child(provider, app).inc(n)
+
+    def limited(self, scope: str, n: int) -> None:
+        """Count deliveries that had to wait for a rate limit of this scope."""
+        self._counters["limited"].child(scope).inc(n)
+
+    def queue_full(self, resource: str, n: int = 1) -> None:
+        """Count requests shed because this resource was full."""
+        self._counters["queue_full"].child(resource).inc(n)
+
+    def connection_event(self, provider: str, app: str, event: str) -> None:
+        """Count a provider connection's event: opened, lost, drained, refused."""
+        self._counters["connection"].child(provider, app, event).inc()
+
+    def token_refresh(self, provider: str, app: str, result: Result) -> None:
+        """Count a credential that was made or fetched, or could not be."""
+        self._counters["token_refresh"].child(provider, app, result).inc()
+
+    def task_failure(self, task: str) -> None:
+        """Count an error caught at the top of a task."""
+        self._counters["task_failure"].child(task).inc()
+
+    def reload(self, result: Result) -> None:
+        """Count a reload of the settings."""
+        self._counters["reload"].child(result).inc()
+
+    def stage_seconds(self, stage: Stage, seconds: float, n: int = 1) -> None:
+        """Observe how long a batch took in a stage; n > 1 weighs it by its messages."""
+        self._stage(stage).observe_same(seconds, n)
+
+    def delivery_seconds(self, klass: NotificationClass | int, seconds: Sequence[float]) -> None:
+        """Observe the times from accepted to answered of one batch."""
+        self._delivery(klass).observe_many(seconds)
+
+    def journal_commit(self, rows: int, size_bytes: int, seconds: float) -> None:
+        """Observe one commit."""
+        self._counters["journal_bytes"].child().inc(size_bytes)
+        self._histograms["commit"].child().observe_same(seconds, 1)
+        self._histograms["commit_rows"].child().observe_same(rows, 1)
+
+    def journal_size(self, size_bytes: int) -> None:
+        """Set the size of this worker's journal."""
+        self._gauges["journal_size"].child().set(size_bytes)
+
+    def pending(self, n: int) -> None:
+        """Set how many deliveries have no final state."""
+        self._gauges["pending"].child().set(n)
+
+    def queue(self, provider: str, app: str, klass: NotificationClass | int, depth: int, oldest_age_s: float) -> None:
+        """Set the depth and age of one lane."""
+        self._gauges["queue_depth"].child(provider, app, klass).set(depth)
+        self._gauges["queue_age"].child(provider, app, klass).set(oldest_age_s)
+
+    def connections(self, provider: str, app: str, up: int, streams: int) -> None:
+        """Set how many connections of a route take requests, and how many requests they carry."""
+        self._gauges["connections"].child(provider, app).set(up)
+        self._gauges["streams"].child(provider, app).set(streams)
+
+    def breaker(self, provider: str, app: str, state: BreakerState) -> None:
+        """Set a breaker's state, at a change; an opening is counted too."""
+        self._gauges["breaker"].child(provider, app).set(BREAKER_STATES.index(state))
+        if state == "open":
+            self._counters["breaker_opened"].child(provider, app).inc()
+
+    def rpc_started(self) -> None:
+        """Note that a call is under way."""
+        self._rpcs_active.inc()
+
+    def rpc_ended(self, method: str, code: str, seconds: float) -> None:
+        """Count a call and its time; code is gRPC's name for it."""
+        self._rpcs_active.dec()
+        self._rpc(method, code).inc()
+        self._rpc_seconds(method).observe_same(seconds, 1)
