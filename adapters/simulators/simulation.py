@@ -1,0 +1,167 @@
+"""The simulated providers of one process: APNs, its sandbox, FCM and Google's token endpoint."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import time
+from typing import Self
+
+from aiohttp import web
+
+from adapters.http2.server import Http2Server
+from adapters.simulators.apns import ApnsRules, ApnsSimulator
+from adapters.simulators.bearer_tokens import BearerTokens
+from adapters.simulators.credentials import KEY_ID, PROJECT_ID, SimulatorCredentials
+from adapters.simulators.fast import apns_answers, fast_server, fcm_answers
+from adapters.simulators.faults import Faults
+from adapters.simulators.fcm import FcmRules, FcmSimulator
+from adapters.simulators.fcm_oauth import OauthEndpoint, ServiceAccount
+from adapters.simulators.front import Front
+from adapters.simulators.ledger import Ledger
+from adapters.simulators.settings import PROVIDERS, Provider, SimulatorSettings
+from adapters.simulators.token_book import TokenBook
+
+
+class FaultsUnknownError(Exception):
+    """A fast simulator does as it is told at its start, and nothing else."""
+
+
+class Simulation:
+    """Start with start(), steer by the methods, ask the ledgers, end with close()."""
+
+    def __init__(
+        self, settings: SimulatorSettings, credentials: SimulatorCredentials, tasks: asyncio.TaskGroup
+    ) -> None:
+        clock_s = time.time if settings.keeps_times else None
+        keeps_ids = settings.mode == "truthful"
+        self.settings = settings
+        self.credentials = credentials
+        self.ports = settings.ports._replace(oauth=settings.ports.oauth or _free_port(settings.host))
+        self.token_uri = f"https://{settings.host}:{self.ports.oauth}/token"
+        self.ledgers: dict[Provider, Ledger] = {
+            name: Ledger(keeps_ids=keeps_ids, clock_s=clock_s) for name in PROVIDERS
+        }
+        self.books: dict[Provider, TokenBook] = {name: TokenBook() for name in PROVIDERS}
+        self.bearers = BearerTokens(credentials.bearer_secret(), time.time)
+        self.servers: dict[Provider, Http2Server] = {}
+        self._fronts: dict[Provider, Front] = {}
+        self._listening: set[Provider] = set()
+        self._tasks = tasks
+        self._reopenings: dict[Provider, asyncio.Task[None]] = {}
+        account = ServiceAccount(credentials.account_email, credentials.account_key(), self.token_uri)
+        self.oauth = OauthEndpoint(account, self.bearers, time.time)
+        self._oauth_runner: web.AppRunner | None = None
+
+    async def start(self) -> Self:
+        """Listen everywhere; `ports` tells where."""
+        tls = self.credentials.server_context()
+        for name in PROVIDERS:
+            self.servers[name] = self._make_server(name, tls)
+            await self._listen(name)
+            if self.settings.faults != Faults():
+                await self.apply(name, self.settings.faults)
+        await self._start_oauth()
+        return self
+
+    async def close(self) -> None:
+        """Stop listening and drop every connection."""
+        for reopening in self._reopenings.values():
+            reopening.cancel()
+        for server in self.servers.values():
+            await server.close()
+        if self._oauth_runner is not None:
+            await self._oauth_runner.cleanup()
+
+    async def apply(self, provider: Provider, faults: Faults) -> None:
+        """Let a provider misbehave so from now on. Raises FaultsUnknownError in fast mode."""
+        front = self._fronts.get(provider)
+        if front is None:
+            raise FaultsUnknownError(provider)
+        front.apply(faults)
+        if provider in self._reopenings:
+            self._reopenings.pop(provider).cancel()
+        if faults.outage != "refusing":
+            await self._listen(provider)
+            return
+        await self.servers[provider].close()
+        self._listening.discard(provider)
+        if faults.outage_s:
+            self._reopenings[provider] = self._tasks.create_task(self._reopen(provider, faults.outage_s))
+
+    def faults(self, provider: Provider) -> Faults:
+        """Return how a provider misbehaves now."""
+        front = self._fronts.get(provider)
+        return Faults() if front is None else front.faults
+
+    def ledger(self, provider: Provider) -> Ledger:
+        """Return a provider's ledger; a fast one's is filled with what its server counted."""
+        ledger = self.ledgers[provider]
+        if self.settings.mode == "fast":
+            ledger.clear()
+            ledger.count((200, "unchecked"), self.servers[provider].received)
+        return ledger
+
+    def disconnect(self, provider: Provider) -> None:
+        """Reset every connection."""
+        for connection in tuple(self.servers[provider].connections):
+            connection.abort()
+
+    async def reset(self) -> None:
+        """Forget all messages, faults and token states."""
+        for provider in PROVIDERS:
+            self.ledgers[provider].clear()
+            self.books[provider].clear()
+            if provider in self._fronts:
+                await self.apply(provider, Faults())
+        self.oauth.unavailable = False
+
+    def _make_server(self, name: Provider, tls: ssl.SSLContext) -> Http2Server:
+        if self.settings.mode == "fast":
+            make = fcm_answers if name == "fcm" else apns_answers
+            return fast_server(tls, make(self.settings.error_one_in))
+        front = self._make_front(name, tls)
+        self._fronts[name] = front
+        return front.server
+
+    def _make_front(self, name: Provider, tls: ssl.SSLContext) -> Front:
+        ledger, book = self.ledgers[name], self.books[name]
+        if name == "fcm":
+            return Front(FcmSimulator(FcmRules(PROJECT_ID), ledger, book, self.bearers), ledger, tls)
+        rules = ApnsRules(
+            keys={KEY_ID: self.credentials.provider_key()},
+            topics=self.settings.topics,
+            sandbox=name == "sandbox",
+            token_updates_per_20_min=self.settings.token_updates_per_20_min,
+        )
+        return Front(ApnsSimulator(rules, ledger, book), ledger, tls, locks=rules.one_stream_first)
+
+    async def _listen(self, name: Provider) -> None:
+        if name in self._listening:
+            return
+        self._listening.add(name)
+        server = self.servers[name]
+        port: int = getattr(self.ports, name)
+        await server.start(self.settings.host, port, reuse_port=self.settings.workers > 1)
+        self.ports = self.ports._replace(**{name: server.port})
+
+    async def _start_oauth(self) -> None:
+        runner = web.AppRunner(self.oauth.application(), access_log=None)
+        await runner.setup()
+        tls, shared = self.credentials.oauth_context(), self.settings.workers > 1
+        site = web.TCPSite(runner, self.settings.host, self.ports.oauth, ssl_context=tls, reuse_port=shared)
+        await site.start()
+        self._oauth_runner = runner
+        self.credentials.write_service_account(self.token_uri)
+
+    async def _reopen(self, provider: Provider, after_s: float) -> None:
+        await asyncio.sleep(after_s)
+        await self._listen(provider)
+
+
+def _free_port(host: str) -> int:
+    # The assertion's audience names the port, so it must be known before the endpoint is made.
+    with socket.create_server((host, 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
