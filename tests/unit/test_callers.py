@@ -44,7 +44,7 @@ def test_both_keys_work_while_they_are_rotated() -> None:
 
 @pytest.mark.parametrize(
     "shown",
-    [None, "", "Bearer", "Bearer ", "Bearer no", "Basic {key}", "{key}", "Bearer {key}x", "Bearer " + "k" * 5000, b"\xff"],
+    [None, "", "Bearer ", "Bearer x", "Basic {key}", "{key}", "Bearer {key}x", "Bearer " + "k" * 500, b"\xff"],
 )
 def test_anything_but_a_known_key_is_unauthenticated(shown: str | bytes | None) -> None:
     key, key_hash = new_key()
