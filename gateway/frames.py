@@ -1,25 +1,39 @@
-"""The journal's frame of one message: who sent it, and its canonical protobuf bytes."""
+"""The journal's frame of one message: who sent it, when it was accepted, and its canonical protobuf bytes."""
 
 from __future__ import annotations
+
+import struct
+from typing import NamedTuple
 
 from core.errors import StoreFailure
 from protos.walletpush.v1 import notification_pb2 as pb
 
 _VERSION = 1
+# Version, length of the tenant's name, unix ms of acceptance; then the name, then the message.
+_HEAD = struct.Struct("<BBq")
 
 
-def frame_prefix(tenant: str) -> bytes:
-    """Return what stands before each of a tenant's messages: version, length of the name, name (at most 128 bytes)."""
+class Frame(NamedTuple):
+    """One message as the journal gives it back."""
+
+    tenant: str
+    accepted_unix_ms: int
+    message: pb.Notification
+
+
+def frame_prefix(tenant: str, accepted_unix_ms: int) -> bytes:
+    """Return what stands before each message of a tenant that was accepted at this time; the name is at most 255 bytes."""
     name = tenant.encode()
-    return bytes((_VERSION, len(name))) + name
+    return _HEAD.pack(_VERSION, len(name), accepted_unix_ms) + name
 
 
-def parse_frame(frame: bytes) -> tuple[str, pb.Notification]:
-    """Return the tenant and the message of a frame. Raises StoreFailure if it is none."""
-    if len(frame) < 2 or frame[0] != _VERSION:
-        raise StoreFailure(f"a journal frame of version {frame[0] if frame else None}, this gateway reads {_VERSION}")
-    end = 2 + frame[1]
+def parse_frame(frame: bytes) -> Frame:
+    """Take a frame apart. Raises StoreFailure if it is damaged or of another version."""
     try:
-        return frame[2:end].decode(), pb.Notification.FromString(frame[end:])
-    except (UnicodeDecodeError, ValueError) as error:
+        version, length, accepted_unix_ms = _HEAD.unpack_from(frame)
+        if version != _VERSION:
+            raise StoreFailure(f"a journal frame of version {version}; this gateway reads version {_VERSION}")
+        end = _HEAD.size + length
+        return Frame(frame[_HEAD.size : end].decode(), accepted_unix_ms, pb.Notification.FromString(frame[end:]))
+    except (struct.error, ValueError) as error:
         raise StoreFailure(f"a damaged journal frame: {error}") from error

@@ -11,14 +11,14 @@ from typing import NamedTuple
 
 from core.dedup import DedupWindow, Verdict
 from core.delivery import Notification, assign_places
-from core.errors import IdempotencyConflict, InvalidRequest, Overloaded, PushError, Unavailable
+from core.errors import ContentRefused, IdempotencyConflict, InvalidRequest, Overloaded, PushError, Unavailable
 from core.hashing import SipHash
-from core.model import NotificationClass, NotificationState
+from core.model import NotificationState, PushType
 from core.notification_id import format_id, format_id_many, make_id_many
 from core.storage import Journal, Segment
 from gateway.convert import Scope, to_notification
 from gateway.frames import frame_prefix
-from gateway.metrics import Metrics
+from gateway.metrics import Metrics, Stage
 from gateway.pipeline.admission import Admission
 from gateway.pipeline.clock import Clock
 from protos.walletpush.v1 import notification_pb2 as pb
@@ -27,7 +27,9 @@ MAX_SEGMENT = 1_000
 # Converting takes some 5 us a message: so many at a time, then the loop may see to an answer.
 _STRIDE = 125
 _IN_FLIGHT_RETRY_MS = 50
-_CLASS_NAMES = tuple(klass.name.lower() for klass in NotificationClass)
+# JSON escapes at most double a printable text, and the headers of a payload stay below 500 bytes.
+_SURELY_FITS = 1_500
+_COMMON_TYPES = frozenset({int(PushType.ALERT), int(PushType.BACKGROUND)})
 _GAP = NotificationState.SUPPRESSED
 
 
@@ -65,18 +67,20 @@ class _Batch:
 class Intake:
     """Every way in leads through submit: calls that come together share a segment, a commit and a plan.
 
+    precheck: raises ContentRefused for what no provider of the app would take. pending: deliveries that hold a place.
     accepted: awaited with what is durable and new, after its callers were answered.
     """
 
     def __init__(
         self, *, journal: Journal, dedup: DedupWindow, hasher: SipHash, admission: Admission,
-        pending: Callable[[], int], accepted: Callable[[list[Notification]], Awaitable[None]],
+        precheck: Callable[[Notification], None], pending: Callable[[], int], accepted: Callable[[list[Notification]], Awaitable[None]],
         tasks: asyncio.TaskGroup, metrics: Metrics, clock: Clock,
     ) -> None:  # fmt: skip
         self._journal = journal
         self._dedup = dedup
         self._hasher = hasher
         self._admission = admission
+        self._precheck = precheck
         self._pending = pending
         self._accepted = accepted
         self._tasks = tasks
@@ -156,7 +160,7 @@ class Intake:
         keys, fingerprints = self._hash(batch)
         positions = array("Q", bytes(8 * len(batch.notifications)))
         fresh = self._deduplicate(batch, ids, keys, fingerprints, positions, now_unix_ms)
-        self._metrics.stage("intake", (self._clock.monotonic_ns() - started_ns) / 1e9, len(batch.notifications))
+        self._observe("intake", started_ns, len(batch.notifications))
         if fresh:
             await self._journal_it(batch, fresh, segment, now_unix_ms, keys, fingerprints, positions)
             self._finish(batch, fresh, ids)
@@ -166,7 +170,7 @@ class Intake:
     async def _convert(self, call: _Call, batch: _Batch, now_unix_ms: int) -> None:
         taken: list[Taken | None] = []
         call.taken = taken
-        scope, prefix = call.scope, frame_prefix(call.scope.tenant)
+        scope, prefix = call.scope, frame_prefix(call.scope.tenant, now_unix_ms)
         pending = self._pending() + self._planned
         refused: Counter[str] = Counter()
         for place, message in enumerate(call.messages):
@@ -176,13 +180,15 @@ class Intake:
                 notification = to_notification(message, scope, now_unix_ms)
                 wanted = len(notification.targets) + len(notification.user_ids)
                 self._admission.check(notification.klass, pending, wanted)
-            except (InvalidRequest, Overloaded) as error:
+                body = message.SerializeToString(deterministic=True)
+                if len(body) > _SURELY_FITS or _is_special(notification):
+                    self._precheck(notification)
+            except (InvalidRequest, ContentRefused, Overloaded) as error:
                 taken.append(Taken("", error=error))
-                refused["OVERLOADED" if isinstance(error, Overloaded) else error.field.partition("[")[0]] += 1
+                refused[type(error).__name__] += 1
                 continue
             pending += wanted
             taken.append(None)
-            body = message.SerializeToString(deterministic=True)
             batch.notifications.append(notification)
             batch.bodies.append(body)
             batch.frames.append(prefix + body)
@@ -220,7 +226,7 @@ class Intake:
             batch.frames[i] = b""
             keys[16 * i : 16 * i + 16] = bytes(16)
         for klass, count in duplicates.items():
-            self._metrics.duplicate(_CLASS_NAMES[klass], count)
+            self._metrics.duplicate(klass, count)
         return [n for n, verdict in zip(batch.notifications, verdicts, strict=True) if verdict == Verdict.NEW]
 
     def _known(self, verdict: int, first: bytes, now_unix_ms: int) -> Taken:
@@ -231,7 +237,7 @@ class Intake:
         if verdict == Verdict.IN_FLIGHT:
             return Taken("", error=Overloaded("the same idempotency key is being accepted", _IN_FLIGHT_RETRY_MS))
         wait_ms = max(1_000, self._dedup.frees_at_unix_ms(now_unix_ms) - now_unix_ms)
-        self._metrics.limit_hit("dedup_window", 1)
+        self._metrics.queue_full("dedup_window")
         return Taken("", error=Overloaded("the idempotency window", wait_ms))
 
     async def _journal_it(
@@ -253,7 +259,7 @@ class Intake:
             self._dedup.release_many(positions)
             raise
         self._dedup.commit_many(positions)
-        self._metrics.stage("journal", (self._clock.monotonic_ns() - started_ns) / 1e9, len(fresh))
+        self._observe("journal", started_ns, len(fresh))
 
     def _finish(self, batch: _Batch, fresh: list[Notification], ids: bytes) -> None:
         texts = format_id_many(ids)
@@ -262,7 +268,10 @@ class Intake:
             call, place = batch.where[notification.index]
             call.taken[place] = Taken(texts[notification.index])
         for klass, count in accepted.items():
-            self._metrics.accepted(_CLASS_NAMES[klass], count)
+            self._metrics.accepted(klass, count)
+
+    def _observe(self, stage: Stage, started_ns: int, count: int) -> None:
+        self._metrics.stage_seconds(stage, (self._clock.monotonic_ns() - started_ns) / 1e9, count)
 
     def _refuse(self, calls: list[_Call], error: PushError) -> None:
         refused = 0
@@ -274,6 +283,13 @@ class Intake:
             if not call.answer.done():
                 call.answer.set_result(answers)
         self._metrics.rejected(type(error).__name__, refused)
+
+
+def _is_special(notification: Notification) -> bool:
+    content = notification.content
+    return notification.push_type not in _COMMON_TYPES or (
+        content is not None and bool(content.pass_type_id or content.apns or content.fcm)
+    )
 
 
 def _state(notification: Notification, frame: bytes) -> int:

@@ -10,7 +10,7 @@ from core.mass_death import MassDeath, MassDeathGuard, MassDeathSettings
 from core.model import Provider
 from core.storage import DeviceRetirement
 from gateway.logs import get_logger
-from gateway.metrics import Metrics
+from gateway.metrics import Metrics, route_label
 from gateway.pipeline.clock import Clock
 
 _LINGER_S = 0.05
@@ -50,11 +50,11 @@ class Retirer:
         """Take one dead token, to be removed soon; dropped (and counted) when the registry cannot keep up."""
         admitted = self._guard.admit(app, [retirement], now_ns)
         if not admitted:
-            self._metrics.retirements_held(app, 1)
+            self._metrics.retire_held(route_label(retirement.provider), app, 1)
             return
         if self._count >= _MAX_WAITING:
             # The token's next push reports it dead again.
-            self._metrics.limit_hit("retirements", 1)
+            self._metrics.queue_full("retirements")
             return
         self._waiting.setdefault(app, []).extend(admitted)
         self._count += 1
@@ -86,8 +86,7 @@ class Retirer:
                 self._pending.set()
                 raise
             self._count -= len(batch)
-            self._metrics.retired(app, removed)
+            self._metrics.retired("all", app, removed)
 
     def _alarm(self, death: MassDeath) -> None:
-        self._metrics.mass_death(death.app)
         self._logger.error("mass_death", app=death.app, deaths=death.deaths, answered=death.answered)

@@ -9,14 +9,15 @@ from dataclasses import dataclass, field
 from core.breaker import Breaker
 from core.model import Environment, Provider
 from core.ports import Channel
+from gateway.metrics import route_label
 
 
 @dataclass(slots=True)
 class Route:
     """One route and what is known of it now.
 
-    paused_until_ns: monotonic, from a provider's Retry-After. limited_until_ns: per class, when a token bucket has
-    something again. timer: the one wake-up that is scheduled.
+    paused_until_ns: monotonic, from a provider's Retry-After. timer: the one wake-up that is scheduled.
+    label: what metrics and logs call its provider.
     """
 
     number: int
@@ -25,10 +26,14 @@ class Route:
     environment: Environment
     breaker: Breaker
     channel: Channel = field(init=False)
+    label: str = field(init=False)
     paused_until_ns: int = 0
     in_flight: int = 0
     timer: asyncio.TimerHandle | None = None
     timer_due_ns: int = 0
+
+    def __post_init__(self) -> None:
+        self.label = route_label(self.provider, self.environment)
 
 
 class Routes:

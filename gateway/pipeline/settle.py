@@ -6,8 +6,7 @@ import asyncio
 import random
 from collections import Counter
 
-from core.delivery import Delivery, Notification, mark_answered
-from core.mass_death import MassDeathGuard
+from core.delivery import Delivery, Notification, mark_answered, seconds_since_due
 from core.model import DeliveryState
 from core.reaction import CLOSE_DELIVERED, DELIVERED, Backoff, Outcome, OutcomeKind, Reaction, Step, react
 from core.receipts import ReceiptLog
@@ -66,10 +65,11 @@ class Settler:
             self._close(deliveries, outcomes, bytes([DeliveryState.DELIVERED]) * good)
         else:
             self._judge(route, deliveries, outcomes, now_ns)
-        provider = route.provider.name.lower()
         self._retirer.saw_alive(route.app, good, now_ns)
-        self._metrics.delivered(provider, route.app, good)
-        self._metrics.answered(deliveries, now_ns)
+        self._metrics.delivered(route.label, route.app, good)
+        for klass, seconds in enumerate(seconds_since_due(deliveries, self._clock.unix_ms())):
+            if seconds:
+                self._metrics.delivery_seconds(klass, seconds)
         return route
 
     def end_queued(self, deliveries: list[Delivery]) -> None:
@@ -79,17 +79,23 @@ class Settler:
             DeliveryState.CANCELLED if d.notification.cancelled else DeliveryState.EXPIRED for d in deliveries
         )
         self._close(deliveries, outcomes, states)
+        for klass, count in Counter(d.notification.klass for d in deliveries if d.notification.cancelled).items():
+            self._metrics.cancelled(klass, count)
+        for klass, count in Counter(d.notification.klass for d in deliveries if not d.notification.cancelled).items():
+            self._metrics.expired(klass, count)
 
     def end_unqueued(self, deliveries: list[Delivery], reason: str) -> None:
         """End deliveries that never got a slot, as failed."""
         outcome = Outcome(OutcomeKind.REJECTED, 0, reason)
         self._write(deliveries, [outcome] * len(deliveries), bytes([DeliveryState.FAILED]) * len(deliveries))
-        self._metrics.unsent(DeliveryState.FAILED.name.lower(), reason, len(deliveries))
+        for klass, count in Counter(d.notification.klass for d in deliveries).items():
+            self._metrics.suppressed(klass, reason, count)
 
     def end(self, notifications: list[Notification], state: DeliveryState, reason: str) -> None:
         """End notifications that have no delivery at all."""
         self._log.close_many(notifications, state, reason, self._clock.unix_ms())
-        self._metrics.unsent(state.name.lower(), reason, len(notifications))
+        for klass, count in Counter(n.klass for n in notifications).items():
+            self._metrics.suppressed(klass, reason, count)
         self._ended.set()
 
     async def record(self) -> None:
@@ -117,6 +123,7 @@ class Settler:
         faults = 0
         now_unix_ms = self._clock.unix_ms()
         failed: Counter[str] = Counter()
+        retried: Counter[str] = Counter()
         for delivery, outcome in zip(deliveries, outcomes, strict=True):
             expires_in_ms = delivery.notification.expires_unix_ms - now_unix_ms
             reaction = react(outcome, delivery.attempts, expires_in_ms, self._backoff, self._rng)
@@ -128,6 +135,7 @@ class Settler:
                 held.append(delivery)
             elif reaction.step is Step.RETRY and delivery.attempts < self._max_attempts:
                 self._retries.add(delivery, now_ns + reaction.delay_ms * 1_000_000)
+                retried[outcome.reason or outcome.kind.name] += 1
             else:
                 ended.append(delivery)
                 answers.append(outcome)
@@ -139,10 +147,10 @@ class Settler:
             self._queue.give_back(held)
         if ended:
             self._close(ended, answers, states)
-        provider = route.provider.name.lower()
         for reason, count in failed.items():
-            self._metrics.failed(provider, route.app, reason, count)
-        self._metrics.retried(provider, route.app, len(deliveries) - len(ended) - len(held))
+            self._metrics.failed(route.label, route.app, reason, count)
+        for reason, count in retried.items():
+            self._metrics.retried(route.label, route.app, reason, count)
 
     def _side_effects(
         self, route: Route, delivery: Delivery, outcome: Outcome, reaction: Reaction, now_ns: int
@@ -156,9 +164,8 @@ class Settler:
         if reaction.trip_breaker:
             route.breaker.trip(now_ns)
         if reaction.alert:
-            self._metrics.alert(route.provider.name.lower(), route.app, outcome.reason)
             self._logger.warning(
-                "provider_alert", app=route.app, provider=route.provider.name.lower(),
+                "provider_alert", app=route.app, provider=route.label,
                 status=outcome.status, reason=outcome.reason,
             )  # fmt: skip
 

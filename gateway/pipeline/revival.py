@@ -1,0 +1,108 @@
+"""Journal frames -> notifications again: after a restart, and when a scheduled one falls due."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from core.delivery import Notification, assign_place
+from core.errors import InvalidRequest
+from core.model import DeliveryState, NotificationState, PushType
+from core.notification_id import make_id
+from core.storage import Journal, JournalRecovery, PartlyFinished
+from gateway.convert import to_notification
+from gateway.frames import Frame, parse_frame
+from gateway.metrics import Metrics
+from gateway.pipeline.planning import Planner
+from gateway.pipeline.schedule import Schedule
+from gateway.pipeline.settle import Settler
+from gateway.pipeline.underway import Underway
+from gateway.scopes import Scopes
+
+_SEGMENTS = 32
+_REFUSED = "REFUSED_AFTER_RESTART"
+
+
+class Reviver:
+    """Brings notifications back from the journal and sets them on their way."""
+
+    def __init__(
+        self, *, journal: Journal, scopes: Scopes, underway: Underway, planner: Planner,
+        settler: Settler, schedule: Schedule, metrics: Metrics,
+    ) -> None:  # fmt: skip
+        self._journal = journal
+        self._scopes = scopes
+        self._underway = underway
+        self._planner = planner
+        self._settler = settler
+        self._schedule = schedule
+        self._metrics = metrics
+
+    async def replay(self, recovery: JournalRecovery, now_unix_ms: int) -> int:
+        """Set on its way everything that was accepted and not finished; return how many notifications.
+
+        What is due after now_unix_ms goes to the schedule. Any of the rest may have been on the wire when the
+        process ended, so its receipt will say "possibly delivered".
+        """
+        count = 0
+        async for segments in recovery.recover(_SEGMENTS):
+            due: list[Notification] = []
+            later: list[Notification] = []
+            finished: dict[Notification, PartlyFinished] = {}
+            for segment in segments:
+                for index, state, frame in segment.messages:
+                    notification = self.revive(segment.seq, index, frame)
+                    if notification is None:
+                        continue
+                    if index in segment.finished:
+                        finished[notification] = segment.finished[index]
+                    if state is NotificationState.SCHEDULED and notification.send_at_unix_ms > now_unix_ms:
+                        later.append(notification)
+                    else:
+                        notification.recovered = True
+                        due.append(notification)
+            self._schedule.add(later)
+            self._underway.add(due)
+            await self._planner.plan(due, finished)
+            count += len(due) + len(later)
+        self._metrics.recovered(count)
+        return count
+
+    async def release(self, groups: dict[int, list[int]]) -> None:
+        """Set scheduled notifications on their way, by segment and indexes."""
+        for segment, indexes in groups.items():
+            frames = await self._journal.load(segment, indexes)
+            revived = (self.revive(segment, index, frame) for index, frame in zip(indexes, frames, strict=True))
+            notifications = [notification for notification in revived if notification is not None]
+            self._underway.add(notifications)
+            await self._planner.plan(notifications)
+
+    def revive(self, segment: int, index: int, frame: bytes) -> Notification | None:
+        """Make a notification from its frame; one that the settings no longer allow ends here, with a receipt.
+
+        Raises StoreFailure if the frame is damaged.
+        """
+        parsed = parse_frame(frame)
+        scope = self._scopes.of_tenant(parsed.tenant)
+        try:
+            # Judged at its own time: a lifetime that has ended since is the dispatcher's to find.
+            notification = to_notification(parsed.message, scope, parsed.accepted_unix_ms)
+        except InvalidRequest:
+            self._end([self._placed(self._husk(parsed), segment, index, parsed)])
+            return None
+        return self._placed(notification, segment, index, parsed)
+
+    def _placed(self, notification: Notification, segment: int, index: int, parsed: Frame) -> Notification:
+        ident = make_id(parsed.accepted_unix_ms, self._journal.number, segment, index)
+        assign_place(notification, ident, segment, index)
+        return notification
+
+    def _husk(self, parsed: Frame) -> Notification:
+        app = parsed.message.app
+        tags = self._scopes.tenant_tag(parsed.tenant), self._scopes.app_tag(app)
+        at = parsed.accepted_unix_ms
+        return Notification(parsed.tenant, app, "", 0, PushType.ALERT, b"", at, 0, at, *tags, (), (), None)
+
+    def _end(self, notifications: Iterable[Notification]) -> None:
+        husks = list(notifications)
+        self._underway.add(husks)
+        self._settler.end(husks, DeliveryState.FAILED, _REFUSED)

@@ -1,0 +1,61 @@
+"""Notifications that wait for their send_at: only their places in the journal are kept in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from array import array
+from collections.abc import Awaitable, Callable, Iterable
+
+from core.delivery import Notification
+from gateway.pipeline.clock import Clock
+
+_SLICE_MS = 100
+_MAX_WAIT_S = 3_600.0
+# (segment, index) pairs, flat; an array costs 16 bytes a notification where tuples would cost 120.
+Places = array[int]
+
+
+class Schedule:
+    """Due places by slices of 100 ms. on_due: awaited with the (segment, [index]) groups that are due."""
+
+    def __init__(self, clock: Clock, on_due: Callable[[dict[int, list[int]]], Awaitable[None]]) -> None:
+        self._clock = clock
+        self._on_due = on_due
+        self._slices: dict[int, Places] = {}
+        self._order: list[int] = []
+        self._changed = asyncio.Event()
+
+    def add(self, notifications: Iterable[Notification]) -> None:
+        """Keep the places of notifications until their send_at, rounded up to the next slice."""
+        for notification in notifications:
+            due = -(-notification.send_at_unix_ms // _SLICE_MS)
+            places = self._slices.get(due)
+            if places is None:
+                places = self._slices[due] = array("q")
+                heapq.heappush(self._order, due)
+            places.extend((notification.segment, notification.index))
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Until cancelled, hand out what falls due. The wall clock counts, so a step of it is followed within an hour."""
+        while True:
+            self._changed.clear()
+            now_slice = self._clock.unix_ms() // _SLICE_MS
+            if self._order and self._order[0] <= now_slice:
+                await self._on_due(_by_segment(self._slices.pop(heapq.heappop(self._order))))
+                continue
+            wait_s = _MAX_WAIT_S
+            if self._order:
+                wait_s = min(wait_s, (self._order[0] * _SLICE_MS - self._clock.unix_ms()) / 1_000 + 0.001)
+            try:
+                await asyncio.wait_for(self._changed.wait(), wait_s)
+            except TimeoutError:
+                continue
+
+
+def _by_segment(places: Places) -> dict[int, list[int]]:
+    groups: dict[int, list[int]] = {}
+    for segment, index in zip(places[::2], places[1::2], strict=True):
+        groups.setdefault(segment, []).append(index)
+    return groups
