@@ -224,6 +224,13 @@ cdef class ServerSession:
             nghttp2_session_set_stream_user_data(self.raw, request.stream_id, NULL)
         self.open.clear()
 
+    def answer_open(self, int status):
+        """Queue an answer without body to every open request, complete or not; return how many."""
+        cdef ServerRequest request
+        for request in self.open:
+            request.respond(status)
+        return len(self.open)
+
     cdef int stir(self) except -1:
         """Ask the owner for a drain, once for all that is queued until then."""
         if not self.awake:
