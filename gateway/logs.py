@@ -28,7 +28,8 @@ def configure(
 ) -> LineWriter:
     """Send the logs of this process, those of libraries included, to the stream; close the result at the end.
 
-    stream: stderr when None. redact_key: keys the hashes of redacted values; the same for all workers makes them comparable.
+    stream: stderr when None.
+    redact_key: keys the hashes of redacted values; the same for all workers makes them comparable.
     fields: stand on every line (worker=1).
     """
     stream = stream or sys.stderr
