@@ -24,6 +24,13 @@ class OutcomeKind(IntEnum):
     MISCONFIGURED = 11
 
 
+# After these the delivery is never sent again.
+FINAL_KINDS = frozenset({
+    OutcomeKind.DELIVERED, OutcomeKind.REJECTED, OutcomeKind.DEVICE_GONE, OutcomeKind.DEVICE_SUSPECT,
+    OutcomeKind.MISCONFIGURED,
+})  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """One provider answer as a value.

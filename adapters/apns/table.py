@@ -6,7 +6,7 @@ Source: https://developer.apple.com/documentation/usernotifications/handling-not
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from enum import Enum
+from enum import Enum, IntEnum
 
 import orjson
 
@@ -22,13 +22,21 @@ class Remedy(Enum):
     KEEP_OLD_TOKEN = "keep_old_token"  # noqa: S105
 
 
+class TopicTie(IntEnum):
+    """How close a topic is to the app: another's, its own (with a suffix, or a wallet pass), its bundle id itself."""
+
+    FOREIGN = 0
+    OWN = 1
+    PLAIN = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table. topic_bound: about the token and this topic, so another app's topic proves nothing."""
+    """One line of the table. tie: how close the topic must be to the app for the answer to condemn the app's token."""
 
     outcome: Outcome
     remedy: Remedy = Remedy.NONE
-    topic_bound: bool = False
+    tie: TopicTie = TopicTie.FOREIGN
 
 
 _DELAY_AFTER_TOO_MANY_TOKENS_MS = 10_000
@@ -37,9 +45,9 @@ _DEVICE_PAUSE_MS = 2_000
 
 def _row(
     kind: OutcomeKind, status: int, reason: str, remedy: Remedy = Remedy.NONE, *,
-    alert: bool = False, retry_after_ms: int = 0, topic_bound: bool = False,
+    alert: bool = False, retry_after_ms: int = 0, tie: TopicTie = TopicTie.FOREIGN,
 ) -> Row:  # fmt: skip
-    return Row(Outcome(kind, status, reason, retry_after_ms, alert=alert), remedy, topic_bound)
+    return Row(Outcome(kind, status, reason, retry_after_ms, alert=alert), remedy, tie)
 
 
 def _rejected(status: int, *reasons: str, alert: bool = False) -> list[Row]:
@@ -57,8 +65,8 @@ _ROWS = [
     *_rejected(404, "BadPath", alert=True),
     *_rejected(405, "MethodNotAllowed", alert=True),
     _row(OutcomeKind.DEVICE_SUSPECT, 400, "BadDeviceToken"),
-    _row(OutcomeKind.DEVICE_GONE, 400, "DeviceTokenNotForTopic", alert=True, topic_bound=True),
-    _row(OutcomeKind.DEVICE_GONE, 410, "Unregistered", topic_bound=True),
+    _row(OutcomeKind.DEVICE_GONE, 400, "DeviceTokenNotForTopic", alert=True, tie=TopicTie.PLAIN),
+    _row(OutcomeKind.DEVICE_GONE, 410, "Unregistered", tie=TopicTie.OWN),
     _row(OutcomeKind.DEVICE_GONE, 410, "ExpiredToken"),
     _row(OutcomeKind.NOT_SENT, 400, "IdleTimeout", Remedy.RECONNECT),
     _row(OutcomeKind.CREDENTIAL_REJECTED, 403, "BadCertificate"),

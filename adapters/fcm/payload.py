@@ -5,6 +5,7 @@ Source: https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 
 import orjson
@@ -18,6 +19,8 @@ SILENT = "none"
 TOKEN_FIELD = b',"token":"'
 END = b'"}}'
 _NO_OPTIONS = FcmOptions()
+# Where the time to live comes; random, so that no caller's text can hold it.
+_TTL_MARK = secrets.token_hex(16)
 _TARGETS = ("token", "topic", "condition")
 
 
@@ -32,7 +35,6 @@ class Delivered:
     klass: int
     tag: str
     collapse_key: str
-    ttl_s: int
     expires_unix_s: int
 
 
@@ -45,8 +47,26 @@ class Platforms:
     webpush: bool = True
 
 
-def render(content: Content, delivered: Delivered, platforms: Platforms) -> bytes:
-    """Build the body of messages:send up to where the token comes; splice() completes it.
+class FcmMessage:
+    """A rendered message without its time to live and its token, which come with each sending."""
+
+    __slots__ = ("_parts", "_shared", "_ttl_s")
+
+    def __init__(self, parts: list[bytes]) -> None:
+        self._parts = parts
+        self._ttl_s = -1
+        self._shared = b""
+
+    def shared(self, ttl_s: int) -> bytes:
+        """Return the body up to the token; it is kept, since a batch sends to many devices within the same second."""
+        if ttl_s != self._ttl_s:
+            self._ttl_s = ttl_s
+            self._shared = (b"%d" % min(max(ttl_s, 0), FCM_MAX_TTL_S)).join(self._parts)
+        return self._shared
+
+
+def render(content: Content, delivered: Delivered, platforms: Platforms) -> FcmMessage:
+    """Build the message; what it says of itself is relative to expiry, so a late retry gets a shorter time to live.
 
     Deep link and media URLs that have no field of their own travel as data: deep_link, image_url, video_url.
     Raises ContentRefused for a reserved data key, a message over 4,096 bytes (the token apart) or a raw one that is not
@@ -60,7 +80,7 @@ def render(content: Content, delivered: Delivered, platforms: Platforms) -> byte
     if len(message) > FCM_MAX_BYTES:
         raise ContentRefused("PayloadTooLarge", f"{len(message)} bytes of message, FCM takes {FCM_MAX_BYTES}")
     head = b'{"validate_only":true,"message":' if options.validate_only else b'{"message":'
-    return head + message[:-1]
+    return FcmMessage((head + message[:-1]).split(_TTL_MARK.encode()))
 
 
 def splice(shared: bytes, token: str) -> bytes:
@@ -119,7 +139,7 @@ def _urgent(delivered: Delivered) -> bool:
 def _android(content: Content, options: FcmOptions, delivered: Delivered, *, visible: bool) -> dict[str, object]:
     android: dict[str, object] = {
         "priority": options.priority or ("high" if _urgent(delivered) else "normal"),
-        "ttl": f"{min(delivered.ttl_s, FCM_MAX_TTL_S)}s",
+        "ttl": _TTL_MARK + "s",
     }
     if delivered.collapse_key:
         android["collapse_key"] = delivered.collapse_key
@@ -169,7 +189,7 @@ def _apns(content: Content, delivered: Delivered, *, visible: bool) -> dict[str,
 
 
 def _webpush(content: Content, delivered: Delivered, *, visible: bool) -> dict[str, object]:
-    headers = {"TTL": str(min(delivered.ttl_s, FCM_MAX_TTL_S)), "Urgency": "high" if _urgent(delivered) else "normal"}
+    headers = {"TTL": _TTL_MARK, "Urgency": "high" if _urgent(delivered) else "normal"}
     webpush: dict[str, object] = {"headers": headers}
     # FCM refuses a link that is not https.
     if visible and content.deep_link.startswith("https://"):
