@@ -167,6 +167,11 @@ class ServerConnection(asyncio.BufferedProtocol):
         self.session.ping()
         self.flush()
 
+    def write_raw(self, data: bytes) -> None:
+        """Write bytes behind the session's back, to break the protocol."""
+        if self._transport is not None:
+            self._transport.write(data)
+
     def abort(self) -> None:
         """Reset the socket."""
         if self._transport is not None:
