@@ -87,6 +87,11 @@ class CallerBook:
             if one.client_name is not None:
                 self._by_client_name[one.client_name] = caller
 
+    @property
+    def knows_certificates(self) -> bool:
+        """Tell whether a certificate's name can identify a caller."""
+        return bool(self._by_client_name)
+
     def identify(self, authorization: str | bytes | None, client_names: Iterable[str] = ()) -> Caller:
         """Return who shows this `authorization` header, or else one of these names in a verified certificate.
 

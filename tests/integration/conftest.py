@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Mapping
 
@@ -11,6 +12,8 @@ import uvloop
 
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
-) -> Mapping[str, Callable[[], AbstractEventLoop]] | None:
+) -> Mapping[str, Callable[[], AbstractEventLoop]]:
     """Give the HTTP/2 tests uvloop and leave the others what they have."""
-    return {"uvloop": uvloop.new_event_loop} if item.path.name.startswith("test_http2_") else None
+    if item.path.name.startswith("test_http2_"):
+        return {"uvloop": uvloop.new_event_loop}
+    return {"asyncio": asyncio.new_event_loop}
