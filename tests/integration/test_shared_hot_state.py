@@ -1,0 +1,150 @@
+"""Dedup window and token buckets shared by real processes, some of them killed at any moment."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import random
+import signal
+import struct
+import time
+from collections.abc import Callable
+
+from core.dedup import DedupWindow, Verdict
+
+NOW = 1_800_000_000_000
+DEADLINE_S = 20.0
+
+
+class Children:
+    """Forked processes that end with the test, whatever happens in it."""
+
+    def __init__(self) -> None:
+        self.pids: list[int] = []
+
+    def __enter__(self) -> Children:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for pid in self.pids:
+            self.kill(pid)
+
+    def start(self, work: Callable[[], None]) -> int:
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                signal.alarm(int(DEADLINE_S))
+                work()
+                status = 0
+            finally:
+                os._exit(status)
+        self.pids.append(pid)
+        return pid
+
+    def kill(self, pid: int) -> None:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        self.pids.remove(pid)
+
+    def join(self) -> None:
+        for pid in list(self.pids):
+            _, status = os.waitpid(pid, 0)
+            self.pids.remove(pid)
+            assert os.waitstatus_to_exitcode(status) == 0
+
+
+class Log:
+    """Who took each key as new and who committed it, in memory that outlives the processes."""
+
+    def __init__(self, keys: int) -> None:
+        self.taken, self.committed = mmap.mmap(-1, keys * 8), mmap.mmap(-1, keys * 8)
+
+
+class Hammer:
+    """One process' batches over a shared window; worker 0 to 7."""
+
+    def __init__(self, buffer: mmap.mmap, log: Log, worker: int, batch: int = 50) -> None:
+        self.window = DedupWindow(buffer, worker)
+        self.worker, self.log, self.batch = worker, log, batch
+        self.verdicts, self.found = bytearray(batch), bytearray(16 * batch)
+        self.fingerprints = memoryview(bytearray(8 * batch)).cast("Q")
+        self.positions = memoryview(bytearray(8 * batch)).cast("Q")
+
+    def run(self, keys: list[int], now_unix_ms: int = NOW) -> list[Verdict]:
+        """Check a batch, log the new ones, commit, log that."""
+        ids = b"".join(struct.pack("<QQ", self.worker + 1, key) for key in keys)
+        self.window.check_many(
+            b"".join(struct.pack("<QQ", key * 0x9E3779B97F4A7C15 % 2**64, key) for key in keys),
+            self.fingerprints,
+            ids,
+            now_unix_ms,
+            self.verdicts,
+            self.found,
+            self.positions,
+        )
+        fresh = [key * 8 + self.worker for key, v in zip(keys, self.verdicts, strict=True) if v == Verdict.NEW]
+        for place in fresh:
+            self.log.taken[place] += 1
+        assert self.window.commit_many(self.positions) == len(fresh)
+        for place in fresh:
+            self.log.committed[place] += 1
+        return [Verdict(v) for v in self.verdicts]
+
+    def first_worker_of(self, i: int) -> int:
+        return int(struct.unpack_from("<Q", self.found, 16 * i)[0]) - 1
+
+
+def shared_window(capacity: int) -> mmap.mmap:
+    buffer = mmap.mmap(-1, DedupWindow.required_bytes(capacity))
+    DedupWindow.create(buffer, capacity, window_ms=3_600_000)
+    return buffer
+
+
+def test_each_key_is_new_to_exactly_one_of_many_processes() -> None:
+    keys, rounds = 20_000, 3
+    buffer, log = shared_window(keys), Log(keys)
+
+    def work(worker: int) -> None:
+        hammer, order = Hammer(buffer, log, worker), list(range(keys))
+        for start in range(rounds):
+            random.Random(start).shuffle(order)
+            for at in range(0, keys, hammer.batch):
+                assert Verdict.FULL not in hammer.run(order[at : at + hammer.batch])
+
+    with Children() as children:
+        for worker in range(4):
+            children.start(lambda w=worker: work(w))  # type: ignore[misc]
+        children.join()
+    assert [sum(log.committed[key * 8 : key * 8 + 8]) for key in range(keys)] == [1] * keys
+
+
+def test_a_killed_worker_blocks_no_key_and_loses_none_it_committed() -> None:
+    keys, kills = 4_000, 12
+    buffer, log = shared_window(keys * 4), Log(keys)
+    random.seed(7)
+
+    def work(worker: int) -> None:
+        hammer, order = Hammer(buffer, log, worker), list(range(keys))
+        while True:
+            random.shuffle(order)
+            for at in range(0, keys, hammer.batch):
+                hammer.run(order[at : at + hammer.batch])
+
+    with Children() as children:
+        for kill in range(kills):
+            victims = [children.start(lambda w=worker: work(w)) for worker in (1, 2)]  # type: ignore[misc]
+            time.sleep(random.uniform(0.002, 0.02))
+            for worker, pid in zip((1, 2), victims, strict=True):
+                children.kill(pid)
+                DedupWindow.retire(buffer, worker)
+            hammer = Hammer(buffer, log, worker=3)
+            some = range(kill * 300, kill * 300 + hammer.batch)
+            assert {Verdict.IN_FLIGHT, Verdict.FULL}.isdisjoint(hammer.run(list(some)))
+    survivor = Hammer(buffer, log, worker=3)
+    for at in range(0, keys, survivor.batch):
+        for i, verdict in enumerate(survivor.run(list(range(at, at + survivor.batch)))):
+            place = (at + i) * 8
+            assert verdict in {Verdict.NEW, Verdict.DUPLICATE}
+            assert log.taken[place + survivor.first_worker_of(i)] >= 1
+            assert sum(log.committed[place : place + 8]) <= 1
