@@ -39,6 +39,7 @@ from adapters.simulators.ledger import Ledger
 from adapters.simulators.token_book import TokenBook
 
 _PATH = re.compile(rb"/v1/projects/([^/]+)/messages:send").fullmatch
+_TTL = re.compile(rb'"ttl"\s*:\s*"[0-9.]+s?"', re.IGNORECASE)
 _JSON = (b"content-type", b"application/json; charset=UTF-8")
 
 
@@ -47,7 +48,7 @@ class FcmRules:
     """Which projects exist. project_id: the one the service account may send in; others are only known to exist.
 
     id_data_key: the data field that names a message in the ledger, together with the device token; a message without
-    it is named by a hash of its whole body.
+    it is named by a hash of its body, times to live apart, since those shrink when a message is sent again.
     """
 
     project_id: str
@@ -166,7 +167,7 @@ class FcmSimulator:
     def _envelope(self, message: Mapping[str, object], body: bytes) -> Envelope:
         token = _text(message.get("token"))
         named = _text(part(message, "data", self._rules.id_data_key))
-        message_id = named + b"/" + token if named else hashlib.blake2b(body, digest_size=16).hexdigest().encode()
+        message_id = named + b"/" + token if named else _digest(body)
         collapse_id = part(message, "android", "collapse_key") or part(message, "android", "notification", "tag")
         return Envelope(message_id, token, _text(collapse_id))
 
@@ -188,6 +189,10 @@ def _decode(body: bytes) -> Mapping[str, object] | None:
 def _message_of(request: Mapping[str, object] | None) -> Mapping[str, object]:
     message = request.get("message") if request is not None else None
     return cast("Mapping[str, object]", message) if isinstance(message, dict) else {}
+
+
+def _digest(body: bytes) -> bytes:
+    return hashlib.blake2b(_TTL.sub(b"", body), digest_size=16).hexdigest().encode()
 
 
 def _text(found: object) -> bytes:

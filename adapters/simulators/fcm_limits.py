@@ -28,7 +28,8 @@ _COLOR = re.compile(r"#[0-9A-Fa-f]{6}").fullmatch
 
 def limit_violations(message: Part) -> list[Violation]:
     """Return what is wrong with a message whose shape is right."""
-    return [*_targets(message), *_data_keys(message), *_android(message), *_labels(message), *_size(message)]
+    checks = (_targets, _data_keys, _android, _labels, _link, _size)
+    return [violation for check in checks for violation in check(message)]
 
 
 def part(message: Part, *names: str) -> object:
@@ -79,6 +80,12 @@ def _labels(message: Part) -> Iterator[Violation]:
         label = part(message, *path, "analytics_label")
         if label and not _LABEL(cast("str", label)):
             yield Violation(f"message.{'.'.join(path)}.analytics_label", "1 to 50 of A-Z a-z 0-9 - _ . ~ % expected")
+
+
+def _link(message: Part) -> Iterator[Violation]:
+    link = part(message, "webpush", "fcm_options", "link")
+    if link and not cast("str", link).startswith("https://"):
+        yield Violation("message.webpush.fcm_options.link", "an https URL expected")
 
 
 def _size(message: Part) -> Iterator[Violation]:
