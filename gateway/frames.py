@@ -22,9 +22,18 @@ class Frame(NamedTuple):
 
 
 def frame_prefix(tenant: str, accepted_unix_ms: int) -> bytes:
-    """Return what stands before each message of a tenant that was accepted at this time; the name is at most 255 bytes."""
+    """Return what stands before each message that a tenant (at most 255 bytes) sent at this time."""
     name = tenant.encode()
     return _HEAD.pack(_VERSION, len(name), accepted_unix_ms) + name
+
+
+def tenant_of(frame: bytes) -> str:
+    """Return whose message a frame holds, without parsing it. Raises StoreFailure if it is damaged."""
+    try:
+        _, length, _ = _HEAD.unpack_from(frame)
+        return frame[_HEAD.size : _HEAD.size + length].decode()
+    except (struct.error, ValueError) as error:
+        raise StoreFailure(f"a damaged journal frame: {error}") from error
 
 
 def parse_frame(frame: bytes) -> Frame:

@@ -7,20 +7,24 @@ from array import array
 from collections.abc import Mapping, Sequence
 
 from core.delivery import Delivery, Flow, Notification
-from core.errors import ContentRefused
+from core.errors import ContentRefused, Unavailable
 from core.hashing import SipHash
 from core.model import DeliveryState, Target
 from core.storage import DeviceRegistry, PartlyFinished
+from gateway.logs import get_logger
 from gateway.pipeline.clock import Clock
 from gateway.pipeline.dispatch import Dispatcher
 from gateway.pipeline.flows import FlowBook
 from gateway.pipeline.queue import DeliveryQueue
 from gateway.pipeline.routes import Route, Routes
+from gateway.pipeline.schedule import Schedule
 from gateway.pipeline.settle import Settler
+from gateway.pipeline.underway import Underway
 
 # So many deliveries are made between two looks at the loop: at some 4 us each it stays free for a payment's answer.
 _STRIDE = 256
 _LOOKUP = 10_000
+_REGISTRY_RETRY_S = 0.5
 _NOWHERE = Flow(0, (), ())
 Finished = Mapping[Notification, PartlyFinished]
 Devices = Mapping[str, Mapping[str, list[Target]]]
@@ -32,7 +36,8 @@ class Planner:
 
     def __init__(
         self, *, routes: Routes, registry: DeviceRegistry, queue: DeliveryQueue, flows: FlowBook,
-        settler: Settler, dispatcher: Dispatcher, hasher: SipHash, clock: Clock,
+        settler: Settler, dispatcher: Dispatcher, underway: Underway, schedule: Schedule,
+        hasher: SipHash, clock: Clock,
     ) -> None:  # fmt: skip
         self._routes = routes
         self._registry = registry
@@ -40,14 +45,25 @@ class Planner:
         self._flows = flows
         self._settler = settler
         self._dispatcher = dispatcher
+        self._underway = underway
+        self._schedule = schedule
         self._hasher = hasher
         self._clock = clock
+        self._logger = get_logger("planning")
+
+    async def accept(self, notifications: list[Notification]) -> None:
+        """Take what has just been accepted: plan it, or keep it for its send_at."""
+        later = [notification for notification in notifications if notification.send_at_unix_ms]
+        if later:
+            self._schedule.add(later)
+            notifications = [notification for notification in notifications if not notification.send_at_unix_ms]
+        self._underway.add(notifications)
+        await self.plan(notifications)
 
     async def plan(self, notifications: Sequence[Notification], finished: Finished | None = None) -> None:
-        """Queue every delivery of the notifications, waiting for room when the queue is full.
+        """Queue every delivery of the notifications; wait while the queue is full or the registry cannot be read.
 
-        finished: what was final before a restart. Raises Unavailable if the registry cannot be read: nothing has
-        been queued then and the caller may try again.
+        finished: what was final before a restart.
         """
         devices = await self._look_up(notifications)
         pairs: Pairs = []
@@ -77,8 +93,17 @@ class Planner:
         for app, names in wanted.items():
             users, found[app] = list(names), {}
             for start in range(0, len(users), _LOOKUP):
-                found[app].update(await self._registry.devices_of(app, users[start : start + _LOOKUP]))
+                found[app].update(await self._devices_of(app, users[start : start + _LOOKUP]))
         return found
+
+    async def _devices_of(self, app: str, users: list[str]) -> Mapping[str, list[Target]]:
+        while True:
+            try:
+                return await self._registry.devices_of(app, users)
+            except Unavailable as error:
+                # Accepted is accepted: it waits for the registry as it would for a provider.
+                self._logger.warning("registry_unavailable", why=str(error))
+                await asyncio.sleep(_REGISTRY_RETRY_S)
 
     def _unfinished(
         self, notification: Notification, targets: tuple[Target, ...], done: PartlyFinished

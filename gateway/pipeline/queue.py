@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from array import array
 
-from core.delivery import Delivery, fill_lanes, find_ended, slots_of
 from core.fanout import Fanout
+
+from core.delivery import Delivery, fill_lanes, find_ended, slots_of
 
 MAX_BATCH = 1_024
 
@@ -22,6 +24,7 @@ class DeliveryQueue:
         self._priorities = memoryview(array("B", bytes(MAX_BATCH)))
         self._flows = memoryview(array("Q", bytes(8 * MAX_BATCH)))
         self._swept = 0
+        self._freed = asyncio.Event()
 
     @property
     def in_use(self) -> int:
@@ -68,8 +71,14 @@ class DeliveryQueue:
         """Skip the delivery's flow on its route until then."""
         self._fanout.pause_flow(delivery.route, delivery.notification.klass, delivery.flow.key, until_ns)
 
+    async def wait_for_room(self) -> None:
+        """Return when slots have been freed since the call."""
+        self._freed.clear()
+        await self._freed.wait()
+
     def free(self, deliveries: list[Delivery]) -> None:
         """Give the slots of ended deliveries back."""
+        self._freed.set()
         slab = self._slab
         for delivery in deliveries:
             slab[delivery.slot] = None

@@ -25,6 +25,11 @@ class Schedule:
         self._slices: dict[int, Places] = {}
         self._order: list[int] = []
         self._changed = asyncio.Event()
+        self._cancelled: set[tuple[int, int]] = set()
+
+    def cancel(self, segment: int, index: int) -> None:
+        """Hand this place out no more."""
+        self._cancelled.add((segment, index))
 
     def add(self, notifications: Iterable[Notification]) -> None:
         """Keep the places of notifications until their send_at, rounded up to the next slice."""
@@ -38,12 +43,12 @@ class Schedule:
         self._changed.set()
 
     async def run(self) -> None:
-        """Until cancelled, hand out what falls due. The wall clock counts, so a step of it is followed within an hour."""
+        """Until cancelled, hand out what falls due. A step of the wall clock is followed within an hour."""
         while True:
             self._changed.clear()
             now_slice = self._clock.unix_ms() // _SLICE_MS
             if self._order and self._order[0] <= now_slice:
-                await self._on_due(_by_segment(self._slices.pop(heapq.heappop(self._order))))
+                await self._on_due(self._by_segment(self._slices.pop(heapq.heappop(self._order))))
                 continue
             wait_s = _MAX_WAIT_S
             if self._order:
@@ -53,9 +58,11 @@ class Schedule:
             except TimeoutError:
                 continue
 
-
-def _by_segment(places: Places) -> dict[int, list[int]]:
-    groups: dict[int, list[int]] = {}
-    for segment, index in zip(places[::2], places[1::2], strict=True):
-        groups.setdefault(segment, []).append(index)
-    return groups
+    def _by_segment(self, places: Places) -> dict[int, list[int]]:
+        groups: dict[int, list[int]] = {}
+        for place in zip(places[::2], places[1::2], strict=True):
+            if place in self._cancelled:
+                self._cancelled.discard(place)
+                continue
+            groups.setdefault(place[0], []).append(place[1])
+        return groups

@@ -1,0 +1,44 @@
+"""WorkerService: what the workers of one host and their supervisor ask of each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+from core.errors import PushError
+from gateway.interceptors import Context
+from gateway.pipeline.cancel import Canceller
+from gateway.receipts import to_state
+from gateway.scopes import Scopes
+from gateway.status import Abortable, abort
+from protos.walletpush.internal.v1 import worker_pb2 as pb
+from protos.walletpush.internal.v1.worker_pb2_grpc import WorkerServiceServicer
+
+
+class WorkerServicer(WorkerServiceServicer):
+    """Trusts who can open the socket: it lies in a directory of the gateway's own user."""
+
+    def __init__(
+        self, canceller: Canceller, scopes: Scopes, readiness: Callable[[], pb.ReadinessResponse]
+    ) -> None:
+        self._canceller = canceller
+        self._scopes = scopes
+        self._readiness = readiness
+
+    async def Cancel(  # noqa: N802
+        self, request: pb.CancelRequest, context: Context
+    ) -> pb.CancelResponse:
+        """Cancel a notification of this worker's journal."""
+        try:
+            cancelled, state = await self._canceller.cancel(
+                request.notification_id, self._scopes.of_tenant(request.tenant)
+            )
+        except PushError as error:
+            await abort(cast(Abortable, context), error)
+        return pb.CancelResponse(cancelled=cancelled, state=to_state(state))
+
+    async def Readiness(  # noqa: N802
+        self, request: pb.ReadinessRequest, context: Context
+    ) -> pb.ReadinessResponse:
+        """Tell what keeps this worker from being ready."""
+        return self._readiness()
