@@ -232,7 +232,8 @@ class Connection(asyncio.BufferedProtocol):
         try:
             data = self._session.drain()
         except SessionBroken as broken:
-            self._fail(broken)
+            # Not at once: a listener must not hear of the end inside its own submit.
+            self._loop.call_soon(self._fail, broken)
             return
         if data:
             self._transport.write(data)

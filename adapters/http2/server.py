@@ -81,6 +81,7 @@ class ServerConnection(asyncio.BufferedProtocol):
             self, max_streams=server.max_streams, window_bytes=server.window_bytes, canned=server.canned
         )
         self.taken = 0
+        self._highest_handled = 0
         self._loop = asyncio.get_running_loop()
         self._buffer = memoryview(bytearray(BUFFER_BYTES))
         self._transport: asyncio.Transport | None = None
@@ -188,20 +189,23 @@ class ServerConnection(asyncio.BufferedProtocol):
             requests = self._say_goaway(requests, faults)
         if faults.reset_one_in:
             requests = self._reset_some(requests, faults, before)
-        if faults.black_hole:
+        if faults.black_hole or not requests:
             return
+        self._highest_handled = max(self._highest_handled, *(request.stream_id for request in requests))
         if faults.delay_ms:
             self._loop.call_later(faults.delay_ms / 1000, self.server.handler, requests)
         else:
             self.server.handler(requests)
 
     def _say_goaway(self, requests: list[ServerRequest], faults: Faults) -> list[ServerRequest]:
-        kept = requests[: max(0, len(requests) - faults.goaway_unprocessed)]
-        last = kept[-1].stream_id if kept else max(0, requests[0].stream_id - 2)
+        # Requests complete in any order, but GOAWAY draws its line by stream id: no id above it may have been handled.
+        ids = sorted(request.stream_id for request in requests)
+        kept_ids = ids[: max(0, len(ids) - faults.goaway_unprocessed)]
+        last = max([self._highest_handled, *kept_ids])
         if faults.goaway_graceful:
             self.session.notice_shutdown()
         self.session.goaway(last, 0, faults.goaway_debug)
-        return kept
+        return [request for request in requests if request.stream_id <= last]
 
     def _reset_some(self, requests: list[ServerRequest], faults: Faults, before: int) -> list[ServerRequest]:
         kept = []

@@ -50,6 +50,7 @@ cdef class ServerSession:
     cdef readonly bint goaway_received
 
     cdef public bint awake
+    cdef int32_t last_taken_id
 
     cdef int stir(self) except -1
     cdef int answer_canned(self, int32_t stream_id) noexcept

@@ -131,6 +131,7 @@ cdef class ServerSession:
         self.owner = owner
         self.complete = []
         self.open = set()
+        self.last_taken_id = 0x7FFFFFFF
         for each in canned:
             pass
         self.canned = canned
@@ -205,6 +206,7 @@ cdef class ServerSession:
         """Queue GOAWAY; without an id, everything received so far will still be answered."""
         if last_stream_id < 0:
             last_stream_id = nghttp2_session_get_last_proc_stream_id(self.raw)
+        self.last_taken_id = min(self.last_taken_id, last_stream_id)
         nghttp2_submit_goaway(self.raw, NGHTTP2_FLAG_NONE, last_stream_id, code, debug, len(debug))
 
     def notice_shutdown(self):
@@ -248,6 +250,9 @@ cdef class ServerSession:
         nghttp2_session_set_stream_user_data(self.raw, stream_id, <void *> request)
 
     cdef void take(self, ServerRequest request):
+        # Begun before GOAWAY and complete only after it: the client was told that it will not be processed.
+        if request.stream_id > self.last_taken_id:
+            return
         request.complete = True
         self.received += 1
         self.complete.append(request)

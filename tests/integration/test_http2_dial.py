@@ -13,7 +13,12 @@ import pytest
 
 from adapters.http2.dial import dial
 from adapters.http2.errors import (
-    AddressRefused, CertificateRefused, ConnectFailed, HandshakeTimedOut, NotHttp2, ProxyRefused,
+    AddressRefused,
+    CertificateRefused,
+    ConnectFailed,
+    HandshakeTimedOut,
+    NotHttp2,
+    ProxyRefused,
 )
 from adapters.http2.faults import Faults
 from adapters.http2.options import Proxy, Target
@@ -29,7 +34,7 @@ def heard() -> Recorder:
 
 async def test_certificate_of_another_name_is_refused(heard: Recorder) -> None:
     async with serving() as server:
-        with pytest.raises(CertificateRefused, match="push.example"):
+        with pytest.raises(CertificateRefused, match=r"push\.example"):
             await dial(replace(target_of(server), server_name="push.example"), QUICK, heard)
         assert server.received == 0
 
