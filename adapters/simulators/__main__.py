@@ -25,6 +25,8 @@ def parse(arguments: list[str] | None = None) -> SimulatorSettings:
     parser.add_argument("--token-updates-per-20-min", type=int, default=4)
     parser.add_argument("--keep-times", action="store_true", help="remember when each message came")
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--share-ports", action="store_true", help="let other processes listen on the same ports")
+    parser.add_argument("--until-stdin-closes", action="store_true", help="stop when the starter goes away")
     parser.add_argument("--faults", default="{}", help="faults from the start, as the JSON that PUT /faults takes")
     given = parser.parse_args(arguments)
     return SimulatorSettings(
@@ -37,6 +39,8 @@ def parse(arguments: list[str] | None = None) -> SimulatorSettings:
         token_updates_per_20_min=given.token_updates_per_20_min,
         keeps_times=given.keep_times,
         workers=given.workers,
+        shares_ports=given.share_ports,
+        until_stdin_closes=given.until_stdin_closes,
         faults=TypeAdapter(Faults).validate_json(given.faults),
     )
 

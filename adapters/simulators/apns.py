@@ -17,13 +17,12 @@ from adapters.simulators.answer import CUT, Answer, Refusal
 from adapters.simulators.apns_envelope import EnvelopeJudge, Identity
 from adapters.simulators.connection_state import ConnectionState
 from adapters.simulators.faults import Dice, Faults, Luck
-from adapters.simulators.ledger import Ledger
+from adapters.simulators.ledger import ACCEPTED, Ledger
 from adapters.simulators.provider_tokens import MISSING, Grant, ProviderKey, ProviderTokens
 from adapters.simulators.token_book import TokenBook
 
 PATH_PREFIX = b"/3/device/"
 
-ACCEPTED = (200, "")
 BAD_DEVICE_TOKEN = Refusal(400, "BadDeviceToken")
 BAD_ENVIRONMENT_KEY = Refusal(403, "BadEnvironmentKeyIdInToken")
 BAD_PATH = Refusal(404, "BadPath")

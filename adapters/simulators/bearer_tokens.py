@@ -24,7 +24,7 @@ class BearerTokens:
 
     def issue(self) -> str:
         """Return a new token, good for lifetime_s."""
-        issued_ms = int(self._clock_s() * 1000)
+        issued_ms = max(int(self._clock_s() * 1000), self._revoked_ms + 1)
         head = b"%d.%d.%s" % (issued_ms, issued_ms + self.lifetime_s * 1000, secrets.token_hex(8).encode())
         return (_PREFIX + head + b"." + self._seal(head)).decode()
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 from aiohttp import web
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from adapters.simulators.faults import Faults
 from adapters.simulators.ledger import Ledger
-from adapters.simulators.ledger_routes import LedgerRoutes, provider_of, reply
+from adapters.simulators.ledger_routes import LedgerRoutes, parse, provider_of, reply
 from adapters.simulators.settings import Provider
 from adapters.simulators.simulation import FaultsUnknownError, Simulation
 from adapters.simulators.token_book import TokenEntry
-
-T = TypeVar("T")
 
 MAX_BODY_BYTES = 256 * 1024 * 1024
 FAULTS = TypeAdapter(Faults)
@@ -59,7 +55,7 @@ class Control:
 
     async def set_faults(self, request: web.Request) -> web.Response:
         """Replace how a provider misbehaves; what the body leaves out is well."""
-        faults = _parse(FAULTS, await request.read())
+        faults = parse(FAULTS, await request.read())
         try:
             await self._simulation.apply(provider_of(request), faults)
         except FaultsUnknownError as error:
@@ -68,7 +64,7 @@ class Control:
 
     async def add_tokens(self, request: web.Request) -> web.Response:
         """Set the state of single device tokens; APNs tokens in lower case."""
-        entries = _parse(TOKENS, await request.read())
+        entries = parse(TOKENS, await request.read())
         self._simulation.books[provider_of(request)].update(entries)
         return reply({"known": len(entries)})
 
@@ -103,7 +99,7 @@ class Control:
 
     async def set_unavailable(self, request: web.Request) -> web.Response:
         """Let the token endpoint answer 503, or no longer: the body is true or false."""
-        self._simulation.oauth.unavailable = _parse(TypeAdapter(bool), await request.read())
+        self._simulation.oauth.unavailable = parse(TypeAdapter(bool), await request.read())
         return reply({})
 
     async def reset(self, request: web.Request) -> web.Response:
@@ -113,10 +109,3 @@ class Control:
 
     async def _ledger(self, provider: Provider) -> Ledger:
         return self._simulation.ledger(provider)
-
-
-def _parse(adapter: TypeAdapter[T], body: bytes) -> T:
-    try:
-        return adapter.validate_json(body)
-    except ValidationError as error:
-        raise web.HTTPBadRequest(text=str(error)) from error

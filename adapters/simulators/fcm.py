@@ -35,7 +35,7 @@ from adapters.simulators.fcm_errors import (
 )
 from adapters.simulators.fcm_limits import limit_violations, part
 from adapters.simulators.fcm_schema import Violation, schema_violations
-from adapters.simulators.ledger import Ledger
+from adapters.simulators.ledger import ACCEPTED, VALIDATED, Ledger
 from adapters.simulators.token_book import TokenBook
 
 _PATH = re.compile(rb"/v1/projects/([^/]+)/messages:send").fullmatch
@@ -147,9 +147,9 @@ class FcmSimulator:
 
     def _accept(self, envelope: Envelope, request: Mapping[str, object] | None) -> Answer:
         if request is not None and part(request, "validate_only"):
-            self._ledger.record(*envelope, (200, "validated"))
+            self._ledger.record(*envelope, VALIDATED)
             return self._named("fake_message_id")
-        self._ledger.record(*envelope, (200, ""))
+        self._ledger.record(*envelope, ACCEPTED)
         return self._named(f"0:{next(self._names)}")
 
     def _named(self, name: str) -> Answer:

@@ -7,6 +7,10 @@ from typing import NamedTuple, TypedDict
 
 AnswerKey = tuple[int, str]
 
+ACCEPTED: AnswerKey = (200, "")
+# A dry run: nothing is wrong with the message, and no device hears it.
+VALIDATED: AnswerKey = (200, "validated")
+
 
 class Arrival(NamedTuple):
     """One accepted request; at_unix_ms is 0 unless the ledger keeps times."""
@@ -25,7 +29,7 @@ class Duplicate(TypedDict):
 
 
 class Summary(TypedDict):
-    """The totals. by_reason keys are "200" or "410 Unregistered"; unanswered: whose answers never left."""
+    """The totals. by_reason keys are like "200" or "410 Unregistered"; unanswered: whose answers never left."""
 
     requests: int
     accepted: int
@@ -65,12 +69,12 @@ class Ledger:
         self._unanswered = 0
 
     def record(self, message_id: bytes, token: bytes, collapse_id: bytes, answer: AnswerKey) -> None:
-        """Note one request and what was decided about it; status 200 means that the device would hear it."""
+        """Note one request and what was decided about it; ACCEPTED means that the device would hear it."""
         totals = self._totals
         totals[answer] = totals.get(answer, 0) + 1
-        if not self._keeps_ids:
+        if not self._keeps_ids or answer == VALIDATED:
             return
-        if answer[0] != 200:
+        if answer[1]:
             self._refused[message_id] = self._refused.get(message_id, 0) + 1
             return
         arrival = (token, collapse_id, 0 if self._clock_s is None else int(self._clock_s() * 1000))
@@ -92,7 +96,7 @@ class Ledger:
             by_status[str(status)] = by_status.get(str(status), 0) + requests
         return Summary(
             requests=sum(self._totals.values()),
-            accepted=by_status.get("200", 0),
+            accepted=self._totals.get(ACCEPTED, 0),
             distinct=len(self._first),
             duplicates=len(self._again),
             unanswered=self._unanswered,

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import orjson
 from aiohttp import web
+from pydantic import TypeAdapter, ValidationError
 
 from adapters.simulators.ledger import Ledger
 from adapters.simulators.settings import PROVIDERS, Provider
 
+T = TypeVar("T")
 Source = Callable[[Provider], Awaitable[Ledger]]
+_IDS = TypeAdapter(list[str])
 
 
 def reply(found: object, status: int = 200) -> web.Response:
@@ -24,6 +28,14 @@ def provider_of(request: web.Request) -> Provider:
     if name not in PROVIDERS:
         raise web.HTTPNotFound(text=f"no such provider: one of {', '.join(PROVIDERS)} expected")
     return name
+
+
+def parse(adapter: TypeAdapter[T], body: bytes) -> T:
+    """Decode a JSON body. Raises HTTPBadRequest that says what does not fit."""
+    try:
+        return adapter.validate_json(body)
+    except ValidationError as error:
+        raise web.HTTPBadRequest(text=str(error)) from error
 
 
 class LedgerRoutes:
@@ -79,7 +91,5 @@ class LedgerRoutes:
 
     async def missing(self, request: web.Request) -> web.Response:
         """Answer those of a JSON array of messages that were never accepted."""
-        ids = orjson.loads(await request.read())
-        if not isinstance(ids, list) or not all(isinstance(each, str) for each in ids):
-            raise web.HTTPBadRequest(text="an array of strings expected")
+        ids = parse(_IDS, await request.read())
         return reply((await self._source(provider_of(request))).missing(ids))

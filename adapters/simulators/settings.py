@@ -29,7 +29,8 @@ class SimulatorSettings:
 
     mode: "truthful" checks and remembers every message; "counting" checks, and counts answers only; "fast" answers
     without a look, every error_one_in-th an error if not 0, and knows no faults. topics: those that exist for APNs, any
-    if None. keeps_times: remember when each message came. workers: processes that share the ports.
+    if None. keeps_times: remember when each message came. workers: how many processes share the load and, each having
+    shares_ports set, the ports. until_stdin_closes: stop also when standard input ends, to not outlive the starter.
     """
 
     directory: Path
@@ -41,4 +42,6 @@ class SimulatorSettings:
     token_updates_per_20_min: int = 4
     keeps_times: bool = False
     workers: int = 1
+    shares_ports: bool = False
+    until_stdin_closes: bool = False
     faults: Faults = field(default_factory=Faults)
