@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Generic, Literal, NamedTuple, TypeVar
 
 import prometheus_client
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, values
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, multiprocess, values
 
 from core.model import NotificationClass
 
@@ -108,6 +108,18 @@ def write_worker_files(directory: Path, worker: int) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
     values.ValueClass = values.MultiProcessValue(lambda: worker)  # type: ignore[no-untyped-call]
+
+
+def clear_worker_files(directory: Path) -> None:
+    """Forget the values of an earlier run; only while no worker runs."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for path in directory.glob("*.db"):
+        path.unlink(missing_ok=True)
+
+
+def forget_gauges(directory: Path, worker: int) -> None:
+    """Take a dead worker's gauges out of the sums; its counters stay, they happened."""
+    multiprocess.mark_process_dead(worker, str(directory))  # type: ignore[no-untyped-call]
 
 
 def _namer(label: str, known: Iterable[str]) -> Callable[[Label], str]:

@@ -1,0 +1,57 @@
+"""Where the HTTP side listens: address, TLS, start and stop."""
+
+from __future__ import annotations
+
+import ssl
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from gateway.callers import CallerBook
+from gateway.settings.components import WebSettings
+from gateway.settings.root import Settings
+from gateway.settings.values import is_loopback, split_address
+
+
+def guard_of(settings: Settings) -> CallerBook | None:
+    """Return who may read metrics; None on loopback or without callers, where everyone who can connect may."""
+    guarded = bool(settings.callers) and not is_loopback(settings.web.listen)
+    return CallerBook(settings.callers) if guarded else None
+
+
+class WebListener:
+    """Serves an application while it is entered. Raises OSError when the address cannot be bound."""
+
+    def __init__(self, app: web.Application, settings: WebSettings) -> None:
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0, handle_signals=False)
+        self._settings = settings
+
+    @property
+    def port(self) -> int:
+        """The port that was bound; of use when the settings say 0."""
+        address: tuple[str, int] = self._runner.addresses[0]
+        return address[1]
+
+    async def __aenter__(self) -> Self:
+        host, port = split_address(self._settings.listen)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, host, port, ssl_context=self._tls()).start()
+        except BaseException:
+            await self._runner.cleanup()
+            raise
+        return self
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        await self._runner.cleanup()
+
+    def _tls(self) -> ssl.SSLContext | None:
+        if self._settings.tls_cert_file is None or self._settings.tls_key_file is None:
+            return None
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(self._settings.tls_cert_file, self._settings.tls_key_file)
+        return context
