@@ -9,7 +9,7 @@ from gateway.settings.root import Settings
 from gateway.settings.values import Component
 
 # Keys that take effect on SIGHUP; a whole component where no key is named.
-RELOADABLE = frozenset({"log", "callers", "apps", "limits", "dispatch", "mass_death", "server.drain_s"})
+RELOADABLE = frozenset({"log", "callers", "apps", "limits", "server.drain_s"})
 # Sized or bound once at start, inside components that otherwise reload.
 RESTART = frozenset({"limits.capacity"})
 

@@ -60,6 +60,7 @@ def test_new_content_of_a_credential_file_changes_its_app(tmp_path: Path) -> Non
         ("[limits.overrides.app.x]\nper_s = 1\nburst = 1", ()),
         ("[server]\nworkers = 2", ("server.workers",)),
         ('[web]\nlisten = "127.0.0.1:1"', ("web.listen",)),
+        ("[dispatch]\nbatch_size = 5", ("dispatch.batch_size",)),
         ("[dedup]\ncapacity = 2048", ("dedup.capacity",)),
         ("[limits]\ncapacity = 2048", ("limits.capacity",)),
         ('data_dir = "x"', ("data_dir",)),
