@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import re
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal
 
-from core.errors import InvalidRequest, Refusal
+from core.errors import Refusal
 from gateway.settings.components import CallerSettings
 
 Permission = Literal["send", "manage_devices", "read_receipts", "read_metrics"]
@@ -77,13 +76,12 @@ class CallerBook:
     """The callers of the settings, looked up by what a call shows; without any, every call is LOCAL."""
 
     def __init__(self, settings: Sequence[CallerSettings]) -> None:
-        """Raises InvalidRequest when a key hash file holds something else."""
         self._by_hash: list[tuple[bytes, Caller]] = []
         self._by_client_name: dict[str, Caller] = {}
         self._open = not settings
         for one in settings:
             caller = _caller(one)
-            self._by_hash += [(bytes.fromhex(key_hash), caller) for key_hash in _key_hashes(one)]
+            self._by_hash += [(bytes.fromhex(key_hash), caller) for key_hash in one.key_hashes()]
             if one.client_name is not None:
                 self._by_client_name[one.client_name] = caller
 
@@ -132,13 +130,3 @@ def _caller(settings: CallerSettings) -> Caller:
     }
     permissions = frozenset(permission for permission, given in granted.items() if given)
     return Caller(settings.name, settings.tenant, frozenset(settings.apps), permissions)
-
-
-def _key_hashes(settings: CallerSettings) -> Iterator[str]:
-    yield from settings.key_sha256
-    if settings.key_hash_file is None:
-        return
-    for line in settings.key_hash_file.path.read_text("ascii").split():
-        if not re.fullmatch("[0-9a-f]{64}", line):
-            raise InvalidRequest(str(settings.key_hash_file), "each line must be a SHA-256 in lower-case hex")
-        yield line

@@ -39,13 +39,6 @@ class Peers:
             raise Unavailable(f"worker {number} does not answer") from error
         return Cancelled(answer.cancelled, from_state(answer.state))
 
-    async def readiness(self, number: int) -> pb.ReadinessResponse:
-        """Ask a worker how it is. Raises Unavailable if it does not answer."""
-        try:
-            return await self._stub(number).Readiness(pb.ReadinessRequest(), timeout=_TIMEOUT_S)
-        except grpc.aio.AioRpcError as error:
-            raise Unavailable(f"worker {number} does not answer") from error
-
     async def close(self) -> None:
         """Hang up on all."""
         for channel in self._channels.values():

@@ -1,48 +1,86 @@
-"""Settings read again while the gateway runs: what may change is taken on, what may not is named and kept."""
+"""Takes on changed settings at run time; connections whose settings did not change stay as they are."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
+from core.errors import PushError
+from core.model import Environment, Provider
+from core.ports import Channel
+from gateway import logs
+from gateway.callers import CallerBook
 from gateway.logs import get_logger
-from gateway.metrics import Metrics
-from gateway.settings.changes import Changes, changes
+from gateway.pipeline.routes import Route
+from gateway.scopes import Scopes
+from gateway.settings.apps import ApnsSettings, AppSettings, FcmSettings
+from gateway.settings.changes import changes
 from gateway.settings.loading import SettingsError
 from gateway.settings.root import Settings
+from gateway.wiring import add_routes, providers_of, rule_book
+from gateway.worker import Worker
 
 
 class Reloader:
-    """Holds the settings in force; `read` is `load` with its arguments bound."""
+    """Applies new settings to a running worker; one reload at a time."""
 
-    def __init__(self, current: Settings, read: Callable[[], Settings], metrics: Metrics) -> None:
-        self.current = current
+    def __init__(self, worker: Worker, settings: Settings, read: Callable[[], Settings]) -> None:
+        self._worker = worker
+        self._settings = settings
         self._read = read
-        self._metrics = metrics
         self._logger = get_logger("reload")
+        self._lock = asyncio.Lock()
 
-    def read_again(self) -> Changes | None:
-        """Make what was read the current settings and return what changed; None, and all as it was, if it is unusable.
+    async def reload(self) -> None:
+        """Read the settings again and take them on; wrong ones are logged and change nothing."""
+        async with self._lock:
+            try:
+                fresh = await asyncio.to_thread(self._read)
+                await self._apply(fresh)
+            except (SettingsError, PushError) as error:
+                self._logger.error("reload_refused", why=str(error))
+                self._worker.parts.metrics.reload("failed")
+                return
+            self._worker.parts.metrics.reload("ok")
 
-        Keys that need a restart keep their old value in `current`, and are reported until the process is restarted.
-        Reads files: call it in a thread.
-        """
-        try:
-            read = self._read()
-        except SettingsError as error:
-            self._logger.warning("reload_refused", problems=[str(problem) for problem in error.problems])
-            self._metrics.reload("failed")
-            return None
-        found = changes(self.current, read)
-        self._logger.info("reloaded", changed=found.keys, needs_restart=found.restart)
-        self.current = _kept(self.current, read, found.restart)
-        self._metrics.reload("ok")
-        return found
+    async def _apply(self, fresh: Settings) -> None:
+        found = changes(self._settings, fresh)
+        parts = self._worker.parts
+        if found.restart:
+            self._logger.warning("restart_needed", keys=list(found.restart))
+        replaced = self._replaced(fresh, found.apps_changed)
+        add_routes(fresh, parts.routes, parts.channels)
+        await parts.channels.start()
+        for route in parts.routes:
+            if route.app in found.apps_added:
+                await route.channel.start()
+        for route, channel in replaced:
+            await channel.start()
+            old, route.channel = route.channel, channel
+            asyncio.get_running_loop().create_task(old.close(fresh.server.drain_s), name=f"drain of {route.label}")
+            parts.dispatcher.wake(route)
+        parts.flows.set_rules(rule_book(fresh))
+        parts.buckets.set_rules(rule_book(fresh).rates)
+        parts.interceptor.set_callers(CallerBook(fresh.callers))
+        parts.set_scopes(Scopes(providers_of(fresh), parts.tags))
+        self._worker.drain_s = fresh.server.drain_s
+        logs.set_level(fresh.log.level)
+        self._settings = fresh
+        self._logger.info("reloaded", keys=list(found.keys))
+
+    def _replaced(self, fresh: Settings, changed: frozenset[str]) -> list[tuple[Route, Channel]]:
+        before = {app.id: app for app in self._settings.apps}
+        made: list[tuple[Route, Channel]] = []
+        for app in fresh.apps:
+            for route in self._worker.parts.routes if app.id in changed else ():
+                if route.app == app.id and _part(before[app.id], route) != (part := _part(app, route)) and part:
+                    channel = self._worker.parts.channels.make(route.number, app, route.provider, route.environment)
+                    made.append((route, channel))
+        return made
 
 
-def _kept(old: Settings, new: Settings, restart: tuple[str, ...]) -> Settings:
-    for key in restart:
-        name, _, inner = key.partition(".")
-        was, now = getattr(old, name), getattr(new, name)
-        value = now.model_copy(update={inner: getattr(was, inner)}) if inner else was
-        new = new.model_copy(update={name: value})
-    return new
+def _part(app: AppSettings, route: Route) -> ApnsSettings | FcmSettings | None:
+    part = app.apns if route.provider is Provider.APNS else app.fcm
+    if isinstance(part, ApnsSettings) and route.environment is Environment.SANDBOX and not part.sandbox_connections:
+        return None
+    return part

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 from grpc_reflection.v1alpha import reflection
 
@@ -30,13 +31,14 @@ class PublicServer:
     """What callers connect to; several workers share the port by SO_REUSEPORT."""
 
     def __init__(
-        self, settings: ServerSettings, interceptor: CallInterceptor, delivery: DeliveryServicer, devices: DeviceServicer
-    ) -> None:
+        self, settings: ServerSettings, interceptor: CallInterceptor,
+        delivery: DeliveryServicer, devices: DeviceServicer,
+    ) -> None:  # fmt: skip
         self._settings = settings
         self._server = grpc.aio.server(
             interceptors=[interceptor], options=_options(settings), maximum_concurrent_rpcs=settings.max_concurrent_rpcs
         )
-        self._health = health.aio.HealthServicer()
+        self._health = HealthServicer()
         add_DeliveryServiceServicer_to_server(delivery, self._server)  # type: ignore[no-untyped-call]
         add_DeviceServiceServicer_to_server(devices, self._server)  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

@@ -11,7 +11,7 @@ _MAX_FLOWS = 50_000
 
 
 class FlowBook:
-    """Makes each (route, tenant, campaign) its Flow once; forgets all at a bound, since they are cheap to make again."""
+    """Makes each (route, tenant, campaign) its Flow once; forgets all at a bound, as they are cheap to make again."""
 
     def __init__(self, hasher: SipHash, rules: RuleBook) -> None:
         self._hasher = hasher

@@ -11,13 +11,14 @@ from typing import NamedTuple
 
 from core.dedup import DedupWindow, Verdict
 from core.delivery import Notification, assign_places
-from core.errors import ContentRefused, IdempotencyConflict, InvalidRequest, Overloaded, PushError, Unavailable
+from core.errors import ContentRefused, Failure, IdempotencyConflict, InvalidRequest, Overloaded, PushError, Unavailable
 from core.hashing import SipHash
 from core.model import NotificationState, PushType
 from core.notification_id import format_id, format_id_many, make_id_many
 from core.storage import Journal, Segment
 from gateway.convert import Scope, to_notification
 from gateway.frames import frame_prefix
+from gateway.logs import get_logger
 from gateway.metrics import Metrics, Stage
 from gateway.pipeline.admission import Admission
 from gateway.pipeline.clock import Clock
@@ -73,7 +74,8 @@ class Intake:
 
     def __init__(
         self, *, journal: Journal, dedup: DedupWindow, hasher: SipHash, admission: Admission,
-        precheck: Callable[[Notification], None], pending: Callable[[], int], accepted: Callable[[list[Notification]], Awaitable[None]],
+        precheck: Callable[[Notification], None], pending: Callable[[], int],
+        accepted: Callable[[list[Notification]], Awaitable[None]],
         tasks: asyncio.TaskGroup, metrics: Metrics, clock: Clock,
     ) -> None:  # fmt: skip
         self._journal = journal
@@ -90,6 +92,7 @@ class Intake:
         self._scheduled = False
         self._closed = False
         self._planned = 0
+        self._logger = get_logger("intake")
 
     @property
     def taking(self) -> int:
@@ -134,9 +137,14 @@ class Intake:
         except PushError as error:
             self._refuse(calls, error)
             return
-        except BaseException:
+        except asyncio.CancelledError:
             self._refuse(calls, Unavailable("the gateway is stopping"))
             raise
+        except Exception:  # noqa: BLE001  # the top of a task: no message may take the worker down with it
+            self._logger.error("intake_failed", exc_info=True)
+            self._metrics.task_failure("intake")
+            self._refuse(calls, Failure("internal error"))
+            return
         if not notifications:
             return
         wanted = sum(len(n.targets) + len(n.user_ids) for n in notifications)
@@ -205,8 +213,9 @@ class Intake:
         return keys, fingerprints
 
     def _deduplicate(
-        self, batch: _Batch, ids: bytes, keys: bytearray, fingerprints: array[int], positions: array[int], now_unix_ms: int
-    ) -> list[Notification]:
+        self, batch: _Batch, ids: bytes, keys: bytearray, fingerprints: array[int], positions: array[int],
+        now_unix_ms: int,
+    ) -> list[Notification]:  # fmt: skip
         n = len(batch.notifications)
         verdicts, found = bytearray(n), bytearray(16 * n)
         fresh = self._dedup.check_many(keys, fingerprints, ids, now_unix_ms, verdicts, found, positions)

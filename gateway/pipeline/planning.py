@@ -12,6 +12,7 @@ from core.hashing import SipHash
 from core.model import DeliveryState, Target
 from core.storage import DeviceRegistry, PartlyFinished
 from gateway.logs import get_logger
+from gateway.metrics import Metrics
 from gateway.pipeline.clock import Clock
 from gateway.pipeline.dispatch import Dispatcher
 from gateway.pipeline.flows import FlowBook
@@ -37,7 +38,7 @@ class Planner:
     def __init__(
         self, *, routes: Routes, registry: DeviceRegistry, queue: DeliveryQueue, flows: FlowBook,
         settler: Settler, dispatcher: Dispatcher, underway: Underway, schedule: Schedule,
-        hasher: SipHash, clock: Clock,
+        hasher: SipHash, metrics: Metrics, clock: Clock,
     ) -> None:  # fmt: skip
         self._routes = routes
         self._registry = registry
@@ -48,6 +49,7 @@ class Planner:
         self._underway = underway
         self._schedule = schedule
         self._hasher = hasher
+        self._metrics = metrics
         self._clock = clock
         self._logger = get_logger("planning")
 
@@ -58,7 +60,16 @@ class Planner:
             self._schedule.add(later)
             notifications = [notification for notification in notifications if not notification.send_at_unix_ms]
         self._underway.add(notifications)
-        await self.plan(notifications)
+        await self.plan_safely(notifications)
+
+    async def plan_safely(self, notifications: list[Notification], finished: Finished | None = None) -> None:
+        """Plan at the top of a task: one that cannot be planned, by a fault of ours, ends as failed and stops nothing."""
+        try:
+            await self.plan(notifications, finished)
+        except Exception:  # noqa: BLE001  # the top of a task; the journal would bring it back at each start
+            self._logger.error("planning_failed", exc_info=True)
+            self._metrics.task_failure("planning")
+            self._settler.end([n for n in notifications if not n.open_deliveries], DeliveryState.FAILED, "INTERNAL")
 
     async def plan(self, notifications: Sequence[Notification], finished: Finished | None = None) -> None:
         """Queue every delivery of the notifications; wait while the queue is full or the registry cannot be read.

@@ -37,6 +37,10 @@ class Reviver:
         self._schedule = schedule
         self._metrics = metrics
 
+    def set_scopes(self, scopes: Scopes) -> None:
+        """Take new apps after a reload."""
+        self._scopes = scopes
+
     async def replay(self, recovery: JournalRecovery, now_unix_ms: int) -> int:
         """Set on its way everything that was accepted and not finished; return how many notifications.
 
@@ -62,7 +66,7 @@ class Reviver:
                         due.append(notification)
             self._schedule.add(later)
             self._underway.add(due)
-            await self._planner.plan(due, finished)
+            await self._planner.plan_safely(due, finished)
             count += len(due) + len(later)
         self._metrics.recovered(count)
         return count
@@ -74,7 +78,7 @@ class Reviver:
             revived = (self.revive(segment, index, frame) for index, frame in zip(indexes, frames, strict=True))
             notifications = [notification for notification in revived if notification is not None]
             self._underway.add(notifications)
-            await self._planner.plan(notifications)
+            await self._planner.plan_safely(notifications)
 
     def revive(self, segment: int, index: int, frame: bytes) -> Notification | None:
         """Make a notification from its frame; one that the settings no longer allow ends here, with a receipt.

@@ -14,14 +14,14 @@ _SLICE_MS = 100
 _MAX_WAIT_S = 3_600.0
 # (segment, index) pairs, flat; an array costs 16 bytes a notification where tuples would cost 120.
 Places = array[int]
+OnDue = Callable[[dict[int, list[int]]], Awaitable[None]]
 
 
 class Schedule:
-    """Due places by slices of 100 ms. on_due: awaited with the (segment, [index]) groups that are due."""
+    """Due places by slices of 100 ms."""
 
-    def __init__(self, clock: Clock, on_due: Callable[[dict[int, list[int]]], Awaitable[None]]) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._on_due = on_due
         self._slices: dict[int, Places] = {}
         self._order: list[int] = []
         self._changed = asyncio.Event()
@@ -42,13 +42,16 @@ class Schedule:
             places.extend((notification.segment, notification.index))
         self._changed.set()
 
-    async def run(self) -> None:
-        """Until cancelled, hand out what falls due. A step of the wall clock is followed within an hour."""
+    async def run(self, on_due: OnDue) -> None:
+        """Until cancelled, hand out what falls due. A step of the wall clock is followed within an hour.
+
+        on_due: awaited with the indexes that are due, by segment.
+        """
         while True:
             self._changed.clear()
             now_slice = self._clock.unix_ms() // _SLICE_MS
             if self._order and self._order[0] <= now_slice:
-                await self._on_due(self._by_segment(self._slices.pop(heapq.heappop(self._order))))
+                await on_due(self._by_segment(self._slices.pop(heapq.heappop(self._order))))
                 continue
             wait_s = _MAX_WAIT_S
             if self._order:

@@ -30,6 +30,11 @@ class Tracking:
         self._scopes = scopes
         self._number = number
         self._watchers = 0
+        self._closed = asyncio.Event()
+
+    def close(self) -> None:
+        """End the streams of those who watch; their cursors lead on elsewhere."""
+        self._closed.set()
 
     def set_scopes(self, scopes: Scopes) -> None:
         """Take new apps after a reload."""
@@ -57,10 +62,11 @@ class Tracking:
         if self._watchers >= _MAX_WATCHERS:
             raise Overloaded("the receipt watchers", 1_000)
         self._watchers += 1
+        closed = asyncio.ensure_future(self._closed.wait())
         try:
             positions = await self._start(cursor)
             quiet_s = 0.0
-            while True:
+            while not self._closed.is_set():
                 receipts, moved = await self._archive.read(positions)
                 mine = [r for r in receipts if r.tenant_tag == scope.tenant_tag and app_tag in (0, r.app_tag)]
                 caught_up = moved == positions
@@ -71,9 +77,10 @@ class Tracking:
                 if caught_up:
                     if until_caught_up:
                         return
-                    await asyncio.sleep(_POLL_S)
+                    await asyncio.wait((closed,), timeout=_POLL_S)
                     quiet_s += _POLL_S
         finally:
+            closed.cancel()
             self._watchers -= 1
 
     async def _start(self, cursor: str) -> dict[int, Position]:

@@ -1,8 +1,7 @@
-"""WorkerService: what the workers of one host and their supervisor ask of each other."""
+"""WorkerService: what the workers of one host ask of each other."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import cast
 
 from core.errors import PushError
@@ -18,12 +17,13 @@ from protos.walletpush.internal.v1.worker_pb2_grpc import WorkerServiceServicer
 class WorkerServicer(WorkerServiceServicer):
     """Trusts who can open the socket: it lies in a directory of the gateway's own user."""
 
-    def __init__(
-        self, canceller: Canceller, scopes: Scopes, readiness: Callable[[], pb.ReadinessResponse]
-    ) -> None:
+    def __init__(self, canceller: Canceller, scopes: Scopes) -> None:
         self._canceller = canceller
         self._scopes = scopes
-        self._readiness = readiness
+
+    def set_scopes(self, scopes: Scopes) -> None:
+        """Take new apps after a reload."""
+        self._scopes = scopes
 
     async def Cancel(  # noqa: N802
         self, request: pb.CancelRequest, context: Context
@@ -36,9 +36,3 @@ class WorkerServicer(WorkerServiceServicer):
         except PushError as error:
             await abort(cast(Abortable, context), error)
         return pb.CancelResponse(cancelled=cancelled, state=to_state(state))
-
-    async def Readiness(  # noqa: N802
-        self, request: pb.ReadinessRequest, context: Context
-    ) -> pb.ReadinessResponse:
-        """Tell what keeps this worker from being ready."""
-        return self._readiness()

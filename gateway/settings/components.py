@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
@@ -103,7 +104,17 @@ class CallerSettings(Component):
     def _has_identity(self) -> Self:
         if not self.key_sha256 and self.key_hash_file is None and self.client_name is None:
             raise ValueError("needs one of key_sha256, key_hash_file and client_name")
+        self.key_hashes()
         return self
+
+    def key_hashes(self) -> tuple[str, ...]:
+        """Return the hashes of all its keys. Raises ValueError when the hash file holds something else."""
+        if self.key_hash_file is None:
+            return self.key_sha256
+        lines = tuple(self.key_hash_file.path.read_text("ascii", "replace").split())
+        if not lines or not all(re.fullmatch("[0-9a-f]{64}", line) for line in lines):
+            raise ValueError("key_hash_file must hold one SHA-256 in lower-case hex a line")
+        return (*self.key_sha256, *lines)
 
 
 RATE_EXAMPLE = {"per_s": 5000.0, "burst": 10000}

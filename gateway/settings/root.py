@@ -77,7 +77,7 @@ def _unique_names(settings: Settings) -> Iterator[tuple[str, str]]:
 
 def _unique_callers(settings: Settings) -> Iterator[tuple[str, str]]:
     yield from _repeated("callers", (caller.name for caller in settings.callers))
-    keys = Counter(key for caller in settings.callers for key in set(caller.key_sha256))
+    keys = Counter(key for caller in settings.callers for key in set(caller.key_hashes()))
     if any(count > 1 for count in keys.values()):
         yield "callers", "two callers have the same key"
 

@@ -1,0 +1,1 @@
+"""The hot state of one host: what its workers share in memory."""

@@ -1,0 +1,141 @@
+"""The two processes of `walletpush serve`: the supervisor, and one worker of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import uvloop
+
+from adapters.hotstate import shared_file
+from adapters.journal.reader import JournalReader
+from adapters.journal.sqlite import journal_path
+from core.dedup import DedupWindow
+from core.errors import StoreFailure
+from core.token_buckets import TokenBuckets
+from gateway import logs
+from gateway.logs import get_logger
+from gateway.metric_families import write_worker_files
+from gateway.pipeline.clock import SystemClock
+from gateway.pipeline.restore import restore_all
+from gateway.reload import Reloader
+from gateway.settings.loading import load
+from gateway.settings.root import Settings
+from gateway.supervisor import Supervisor
+from gateway.web.app import make_app
+from gateway.web.exposition import Exposition
+from gateway.web.listener import WebListener, guard_of
+from gateway.wiring import BUCKETS_FILE, DEDUP_FILE, assemble, rule_book
+from gateway.worker import Worker
+from gateway.worker_report import ReportPipe, die_with_supervisor
+
+# The supervisor restores the dedup window in the name of a worker that cannot exist beside the others.
+_RESTORER = 255
+
+
+def serve(settings_path: Path, insecure: bool, workers: int | None = None) -> int:
+    """Run the supervisor until SIGTERM or SIGINT; return the exit code, 0 after a clean drain.
+
+    Raises SettingsError, PushError, and OSError when the web address is taken.
+    """
+    settings = load(settings_path, insecure=insecure)
+    _make_data_dir(settings.data_dir)
+    writer = logs.configure(settings.log, process="supervisor")
+    try:
+        return uvloop.run(_supervise(settings, settings_path.resolve(), insecure, workers or settings.server.workers))
+    finally:
+        with suppress(OSError):
+            shared_file.remove(shared_file.shared_directory(settings.data_dir))
+        writer.close()
+
+
+def run_worker(settings_path: Path, number: int, insecure: bool, listening: bool) -> int:
+    """Run one worker until SIGTERM; return its exit code. Raises SettingsError or PushError."""
+    die_with_supervisor(os.environ)
+    settings = load(settings_path, insecure=insecure)
+    writer = logs.configure(settings.log, worker=number)
+    write_worker_files()
+    try:
+        uvloop.run(_work(settings, settings_path, number, insecure, listening))
+    finally:
+        writer.close()
+    return 0
+
+
+async def _supervise(settings: Settings, settings_path: Path, insecure: bool, workers: int) -> int:
+    # A journal beyond the number of workers, left by a run with more of them, gets a worker that does not listen.
+    total = max([workers, *(number + 1 for number in _journals_with_work(settings.data_dir))])
+
+    def command(number: int) -> list[str]:
+        words = ["worker", "--config", str(settings_path), "--number", str(number)]
+        words += ["--insecure"] if insecure else []
+        words += ["--no-listen"] if number >= workers else []
+        return [sys.executable, "-m", "gateway", *words]
+
+    metrics_dir = settings.data_dir / "metrics"
+    supervisor = Supervisor(
+        command, total, metrics_dir, prepare=lambda: _prepare(settings), drain_s=settings.server.drain_s + 10.0
+    )
+    web = make_app(Exposition(supervisor.registry, metrics_dir), supervisor.checks, guard_of(settings))
+    async with WebListener(web, settings.web) as listener:
+        get_logger("supervisor").info("starting", workers=workers, web_port=listener.port, listen=settings.server.listen)
+        return 0 if await supervisor.run() else 1
+
+
+async def _work(settings: Settings, settings_path: Path, number: int, insecure: bool, listening: bool) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        parts = await assemble(settings, number, tasks, listening=listening)
+        worker = Worker(parts, settings.server.drain_s, ReportPipe.from_env(os.environ))
+        reloader = Reloader(worker, settings, lambda: load(settings_path, insecure=insecure))
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, worker.stop)
+        loop.add_signal_handler(signal.SIGINT, worker.stop)
+        loop.add_signal_handler(signal.SIGHUP, lambda: tasks.create_task(reloader.reload(), name="reload"))
+        await worker.run(tasks)
+
+
+def _make_data_dir(data_dir: Path) -> None:
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (data_dir / "run").mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise StoreFailure(f"cannot make the data directory {data_dir}: {error.strerror}") from error
+
+
+def _prepare(settings: Settings) -> None:
+    """Make the memory that the workers share; the dedup window knows again what all journals accepted."""
+    shared = shared_file.shared_directory(settings.data_dir)
+    rates = rule_book(settings).rates
+    buckets = shared_file.create(shared / BUCKETS_FILE, TokenBuckets.required_bytes(settings.limits.capacity))
+    TokenBuckets.create(buckets, settings.limits.capacity, rates)
+    capacity = settings.dedup.capacity
+    memory = shared_file.create(shared / DEDUP_FILE, DedupWindow.required_bytes(capacity))
+    DedupWindow.create(memory, capacity, settings.dedup.window_s * 1_000)
+    window = DedupWindow(memory, _RESTORER)
+    for number in _journals(settings.data_dir):
+        reader = JournalReader(journal_path(settings.data_dir, number))
+        try:
+            count = restore_all(window, reader, number, SystemClock().unix_ms())
+        finally:
+            reader.close()
+        get_logger("supervisor").info("dedup_restored", journal=number, keys=count)
+
+
+def _journals(data_dir: Path) -> list[int]:
+    return sorted(int(path.stem.removeprefix("journal-")) for path in data_dir.glob("journal-*.db"))
+
+
+def _journals_with_work(data_dir: Path) -> list[int]:
+    found = []
+    for number in _journals(data_dir):
+        reader = JournalReader(journal_path(data_dir, number))
+        try:
+            if reader.has_open():
+                found.append(number)
+        finally:
+            reader.close()
+    return found

@@ -1,0 +1,254 @@
+"""The one place that names concrete classes: settings -> the parts of a worker, and the supervisor over the workers."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+
+from adapters.hotstate import shared_file
+from adapters.journal.options import JournalOptions
+from adapters.journal.reader import JournalReader
+from adapters.journal.sqlite import SqliteJournal, journal_path
+from adapters.registry.sqlite import SqliteRegistry
+from core.breaker import Breaker, BreakerSettings
+from core.dedup import DedupWindow
+from core.delivery import Delivery, Notification
+from core.fanout import Fanout
+from core.hashing import SipHash
+from core.mass_death import MassDeathSettings
+from core.model import Environment, Provider
+from core.reaction import Backoff, Outcome
+from core.storage import Commit
+from core.token_buckets import Rate, TokenBuckets
+from gateway.callers import CallerBook
+from gateway.channels import ChannelMaker
+from gateway.interceptors import CallInterceptor
+from gateway.metrics import Metrics
+from gateway.peers import Peers
+from gateway.pipeline.admission import Admission
+from gateway.pipeline.archive import Archive
+from gateway.pipeline.cancel import Canceller
+from gateway.pipeline.clock import SystemClock
+from gateway.pipeline.dispatch import Dispatcher
+from gateway.pipeline.flows import FlowBook
+from gateway.pipeline.intake import Intake
+from gateway.pipeline.limits import RuleBook, Scope
+from gateway.pipeline.planning import Planner
+from gateway.pipeline.queue import DeliveryQueue
+from gateway.pipeline.restore import restore_own
+from gateway.pipeline.retire import Retirer
+from gateway.pipeline.retries import RetryWheel
+from gateway.pipeline.revival import Reviver
+from gateway.pipeline.routes import Route, Routes
+from gateway.pipeline.schedule import Schedule
+from gateway.pipeline.settle import Settler
+from gateway.pipeline.underway import Underway
+from gateway.scopes import Scopes
+from gateway.secret import load_secret
+from gateway.server import PublicServer, WorkerSocket
+from gateway.services.delivery import DeliveryServicer
+from gateway.services.devices import DeviceServicer
+from gateway.services.tracking import Tracking
+from gateway.services.workers import WorkerServicer
+from gateway.settings.components import DispatchSettings, JournalSettings
+from gateway.settings.root import Settings
+from gateway.worker import Parts
+
+DEDUP_FILE = "dedup"
+BUCKETS_FILE = "buckets"
+
+
+class Answers:
+    """core.ports.Sink: what channels tell goes to the settler, and wakes the dispatcher."""
+
+    def __init__(self, routes: Routes, settler: Settler, dispatcher: Dispatcher) -> None:
+        self._routes = routes
+        self._settler = settler
+        self._dispatcher = dispatcher
+
+    def on_outcomes(self, deliveries: list[Delivery], outcomes: list[Outcome]) -> None:
+        """Settle a batch of answers and use the streams they freed."""
+        self._dispatcher.wake(self._settler.settle(deliveries, outcomes))
+
+    def on_capacity(self, route: int) -> None:
+        """Use the capacity of a route."""
+        self._dispatcher.wake(self._routes[route])
+
+
+def rule_book(settings: Settings) -> RuleBook:
+    """Return the limits of the settings, FCM's own quota per app among them."""
+    limits = settings.limits
+    scopes: tuple[Scope, ...] = ("provider", "app", "tenant", "campaign")
+    general = {scope: Rate(rate.per_s, rate.burst) for scope in scopes if (rate := getattr(limits, scope))}
+    named: dict[tuple[Scope, str], Rate] = {}
+    for app in settings.apps:
+        if app.fcm is not None:
+            # https://firebase.google.com/docs/cloud-messaging/throttling-and-quotas
+            per_minute = app.fcm.quota_per_minute
+            named["provider", f"fcm/{app.id}"] = Rate(per_minute / 60, max(1, per_minute // 60))
+    for scope in scopes:
+        for name, rate in getattr(limits.overrides, scope).items():
+            named[scope, name] = Rate(rate.per_s, rate.burst)
+    return RuleBook(general, named)
+
+
+def providers_of(settings: Settings) -> dict[str, frozenset[int]]:
+    """Return the providers of each app."""
+    return {
+        app.id: frozenset(
+            provider
+            for provider, part in ((Provider.APNS, app.apns), (Provider.FCM, app.fcm))
+            if part is not None
+        )
+        for app in settings.apps
+    }
+
+
+def journal_options(settings: Settings) -> JournalOptions:
+    """Return the journal's limits; it keeps keys at least as long as the dedup window needs them."""
+    own: JournalSettings = settings.journal
+    return JournalOptions(
+        queue_bytes=own.queue_bytes,
+        commit_bytes=own.commit_bytes,
+        retention_ms=max(own.retention_s, settings.dedup.window_s) * 1_000,
+        max_bytes=own.max_bytes,
+    )
+
+
+def breaker_settings(settings: DispatchSettings) -> BreakerSettings:
+    """Return how breakers behave."""
+    return BreakerSettings(
+        window_ms=int(settings.breaker_window_s * 1_000),
+        min_answers=settings.breaker_min_answers,
+        fault_percent=round(settings.breaker_fault_share * 100),
+        open_ms=int(settings.breaker_open_s * 1_000),
+        max_open_ms=int(settings.breaker_open_cap_s * 1_000),
+        probes=settings.breaker_probes,
+    )
+
+
+def add_routes(settings: Settings, routes: Routes, maker: ChannelMaker) -> None:
+    """Make the routes of all apps that have none yet, with their channels."""
+    rng = random.Random()  # noqa: S311  # jitter
+    for app in settings.apps:
+        wanted = []
+        if app.apns is not None:
+            wanted.append((Provider.APNS, Environment.PRODUCTION))
+            if app.apns.sandbox_connections:
+                wanted.append((Provider.APNS, Environment.SANDBOX))
+        if app.fcm is not None:
+            wanted.append((Provider.FCM, Environment.PRODUCTION))
+        for provider, environment in wanted:
+            if routes.find(app.id, provider, environment) is None:
+                breaker = Breaker(breaker_settings(settings.dispatch), rng)
+                route = Route(len(routes), app.id, provider, environment, breaker)
+                route.channel = maker.make(route.number, app, provider, environment)
+                routes.add(route)
+
+
+def archive_of(data_dir: Path) -> Archive:
+    """Return the receipts of all journals in a data directory."""
+
+    def numbers() -> list[int]:
+        return sorted(int(path.stem.removeprefix("journal-")) for path in data_dir.glob("journal-*.db"))
+
+    def reader(number: int) -> JournalReader | None:
+        path = journal_path(data_dir, number)
+        return JournalReader(path) if path.exists() else None
+
+    return Archive(reader, numbers)
+
+
+async def assemble(settings: Settings, number: int, tasks: asyncio.TaskGroup, *, listening: bool) -> Parts:
+    """Open the stores and wire one worker. Raises PushError when something cannot be opened."""
+    secret = load_secret(settings.data_dir)
+    clock = SystemClock()
+    metrics = Metrics([app.id for app in settings.apps])
+    shared = shared_file.shared_directory(settings.data_dir)
+    journal = await SqliteJournal.open(
+        settings.data_dir, number, journal_options(settings), observe=lambda commit: _observe(metrics, commit)
+    )
+    registry = await SqliteRegistry.open(settings.data_dir)
+    dedup = DedupWindow(shared_file.attach(shared / DEDUP_FILE), number)
+    await restore_own(dedup, journal, number, clock.unix_ms())
+    rules = rule_book(settings)
+    buckets = TokenBuckets(shared_file.attach(shared / BUCKETS_FILE), rules.rates)
+    return _wire(settings, number, tasks, secret, clock, metrics, journal, registry, dedup, buckets, rules, listening)
+
+
+def _wire(
+    settings: Settings, number: int, tasks: asyncio.TaskGroup, secret: SipHash, clock: SystemClock, metrics: Metrics,
+    journal: SqliteJournal, registry: SqliteRegistry, dedup: DedupWindow, buckets: TokenBuckets, rules: RuleBook,
+    listening: bool,
+) -> Parts:  # fmt: skip
+    own = settings.dispatch
+    routes = Routes([])
+    queue = DeliveryQueue(Fanout(own.max_pending, own.batch_size, int(own.linger_ms * 1_000_000)))
+    underway, schedule, flows = Underway(), Schedule(clock), FlowBook(secret.derive("flows"), rules)
+    mass_death = MassDeathSettings(
+        window_ms=settings.mass_death.window_s * 1_000, min_deaths=settings.mass_death.min_answers,
+        death_percent=round(settings.mass_death.max_share * 100), hold_ms=settings.mass_death.hold_s * 1_000,
+    )  # fmt: skip
+    retirer = Retirer(registry, mass_death, metrics, clock)
+    retries = RetryWheel(clock, lambda due: dispatcher.requeue(due))
+    settler = Settler(
+        routes=routes, queue=queue, retries=retries, journal=journal, underway=underway, retirer=retirer,
+        metrics=metrics, clock=clock, backoff=Backoff(own.backoff_base_ms, own.backoff_cap_ms),
+        max_attempts=own.max_attempts, rng=random.Random(),  # noqa: S311  # jitter
+    )  # fmt: skip
+    dispatcher = Dispatcher(
+        routes=routes, queue=queue, settler=settler, buckets=buckets, metrics=metrics, clock=clock,
+        batch_size=own.batch_size,
+    )  # fmt: skip
+    maker = ChannelMaker(Answers(routes, settler, dispatcher), own.request_timeout_s)
+    add_routes(settings, routes, maker)
+    planner = Planner(
+        routes=routes, registry=registry, queue=queue, flows=flows, settler=settler, dispatcher=dispatcher,
+        underway=underway, schedule=schedule, hasher=secret.derive("devices"), metrics=metrics, clock=clock,
+    )  # fmt: skip
+    tags = secret.derive("tags")
+    scopes = Scopes(providers_of(settings), tags)
+    reviver = Reviver(
+        journal=journal, scopes=scopes, underway=underway, planner=planner, settler=settler, schedule=schedule,
+        metrics=metrics,
+    )  # fmt: skip
+    archive = archive_of(settings.data_dir)
+    canceller = Canceller(
+        journal=journal, underway=underway, schedule=schedule, reviver=reviver, settler=settler, archive=archive
+    )
+    intake = Intake(
+        journal=journal, dedup=dedup, hasher=secret.derive("idempotency"),
+        admission=Admission(own.max_pending, own.marketing_share, own.service_share),
+        precheck=lambda notification: check_content(routes, notification), pending=lambda: queue.in_use,
+        accepted=planner.accept, tasks=tasks, metrics=metrics, clock=clock,
+    )  # fmt: skip
+    run_dir = settings.data_dir / "run"
+    run_dir.mkdir(mode=0o700, exist_ok=True)
+    peers = Peers(run_dir)
+    tracking = Tracking(archive=archive, canceller=canceller, peers=peers, scopes=scopes, number=number)
+    interceptor = CallInterceptor(CallerBook(settings.callers), metrics)
+    delivery, device_service = DeliveryServicer(intake, tracking, scopes), DeviceServicer(registry, scopes, clock)
+    server = PublicServer(settings.server, interceptor, delivery, device_service) if listening else None
+    siblings = WorkerServicer(canceller, scopes)
+    socket = WorkerSocket(run_dir, number, siblings)
+    return Parts(
+        number=number, journal=journal, registry=registry, archive=archive, routes=routes, channels=maker, queue=queue,
+        flows=flows, intake=intake, dispatcher=dispatcher, settler=settler, retirer=retirer, schedule=schedule,
+        reviver=reviver, tracking=tracking, peers=peers, socket=socket, interceptor=interceptor, metrics=metrics,
+        clock=clock, server=server, delivery=delivery, devices=device_service, siblings=siblings, buckets=buckets,
+        tags=tags,
+    )  # fmt: skip
+
+
+def check_content(routes: Routes, notification: Notification) -> None:
+    """Raise ContentRefused if a provider that the notification may reach would not take its content."""
+    wanted = {(int(target.provider), int(target.environment)) for target in notification.targets}
+    for route in routes:
+        named = (int(route.provider), int(route.environment)) in wanted
+        if route.app == notification.app and (named or notification.user_ids):
+            route.channel.render(notification)
+
+
+def _observe(metrics: Metrics, commit: Commit) -> None:
+    metrics.journal_commit(commit.messages + commit.updates, commit.payload_bytes, commit.duration_ns / 1e9)
