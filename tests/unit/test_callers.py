@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
-from core.errors import InvalidRequest
 from gateway.callers import LOCAL, CallerBook, PermissionDenied, Unauthenticated, hash_key, new_key
 from gateway.settings.components import CallerSettings
 from gateway.settings.values import SecretFile
@@ -82,11 +82,12 @@ def test_hashes_can_lie_in_a_file(tmp_path: Path) -> None:
     assert {callers.identify(f"Bearer {key}").name for key, _ in keys} == {"pay"}
 
 
-def test_hash_file_with_something_else_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["not a hash\n", "", "AB" * 32, "ab" * 32 + "\nx"])
+def test_hash_file_with_something_else_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "hashes"
-    path.write_text("not a hash\n")
-    with pytest.raises(InvalidRequest, match="SHA-256"):
-        book(CallerSettings(name="pay", apps=("*",), key_hash_file=SecretFile(path, "")))
+    path.write_text(text)
+    with pytest.raises(ValidationError, match="one SHA-256"):
+        CallerSettings(name="pay", apps=("*",), key_hash_file=SecretFile(path, ""))
 
 
 def test_caller_does_only_what_it_may() -> None:
