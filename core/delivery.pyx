@@ -207,3 +207,16 @@ def fill_buckets(list deliveries not None, uint64_t[::1] keys not None, uint16_t
             keys[i * 4 + j] = flow.buckets[j]
             rules[i * 4 + j] = flow.rules[j]
     return limited
+
+
+def seconds_since_due(list deliveries not None, int64_t now_unix_ms):
+    """Return a list of seconds per class, one for each delivery, since it was accepted or, if later, due."""
+    cdef list by_class = [[], [], [], []]
+    cdef Delivery delivery
+    cdef Notification notification
+    for delivery in deliveries:
+        notification = delivery.notification
+        (<list> by_class[notification.klass & 3]).append(
+            (now_unix_ms - max(notification.accepted_unix_ms, notification.send_at_unix_ms)) / 1000.0
+        )
+    return by_class

@@ -11,8 +11,9 @@ from core.model import Device, NotificationState, Provider, Target
 class Segment(NamedTuple):
     """What was accepted together: 1 to 1,000 messages, opaque to the store.
 
-    frames: one per message. keys: n x 16 bytes, the idempotency keys' hashes; fingerprints: n x 8 bytes, the bodies'.
-    states: n bytes, NotificationState of each (ACCEPTED or SCHEDULED); empty stands for all ACCEPTED.
+    frames: one per message, empty for a place that stays unused (a duplicate's). keys: n x 16 bytes, the idempotency keys' hashes; fingerprints: n x 8 bytes, the bodies'.
+    states: n bytes, NotificationState of each (ACCEPTED or SCHEDULED, a final one for an unused place); empty stands for
+    all ACCEPTED.
     """
 
     seq: int
@@ -133,11 +134,22 @@ class ReceiptRow(NamedTuple):
 
 
 class NotificationRecord(NamedTuple):
-    """Where one notification stands. events: the packed receipts of its whole segment, oldest commit first."""
+    """Where one notification stands. events: the packed receipts of its whole segment, oldest commit first.
+
+    frame: what was appended, while the notification is open; then empty.
+    """
 
     state: NotificationState
     accepted_unix_ms: int
     events: list[bytes]
+    frame: bytes
+
+
+class KeyReader(Protocol):
+    """Any worker's journal, read from outside for its idempotency material."""
+
+    def keys_since(self, after: int, since_unix_ms: int, limit: int) -> list[SegmentKeys]:
+        """Return material of segments after that number, accepted since then, oldest first. Raises Unavailable."""
 
 
 class ReceiptReader(Protocol):

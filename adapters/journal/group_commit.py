@@ -59,7 +59,7 @@ Observer = Callable[[list[ITEM], int, int, int], None]
 
 
 class GroupCommit(Generic[ITEM, RESULT]):
-    """The queue and the thread. commits and failures count attempts; last_commit_ns is the last good one's time.
+    """The queue and the thread. commits and failures count attempts; failing is the last one's; last_commit_ns is the last good one's time.
 
     observe hears of each good commit on the loop: items, their size in bytes, duration_ns, and the oldest's wait_ns.
     """
@@ -76,6 +76,7 @@ class GroupCommit(Generic[ITEM, RESULT]):
     ) -> None:
         self.commits = 0
         self.failures = 0
+        self.failing = False
         self.last_commit_ns = 0
         self.backlog_bytes = 0
         self._name = name
@@ -185,12 +186,14 @@ class GroupCommit(Generic[ITEM, RESULT]):
             return
         self.last_commit_ns = time.perf_counter_ns() - began_ns
         self.commits += 1
+        self.failing = False
         self._retry_s = FIRST_RETRY_S
         self._post(self._resolve, batch, results, self.last_commit_ns, began_ns - batch[0].queued_ns)
 
     def _fail(self, batch: list[Queued[ITEM, RESULT]], why: str) -> None:
         """Fail what may fail now; try the insistent ones alone at once, since they may fit where the batch did not."""
         self.failures += 1
+        self.failing = True
         kept = [queued for queued in batch if queued.insistent]
         if len(kept) < len(batch):
             self._abandon([queued for queued in batch if not queued.insistent], why)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from adapters.journal.frames import unpack_frames
+from adapters.journal.recovery import OPEN, segment_keys
 from adapters.journal.schema import JOURNAL
 from adapters.journal.sqlite_file import mapped_errors, open_readable
 from core.errors import UnknownNotification
 from core.model import NotificationState
-from core.storage import NotificationRecord, ReceiptRow
+from core.storage import NotificationRecord, ReceiptRow, SegmentKeys
 
 
 class JournalReader:
@@ -45,17 +47,30 @@ class JournalReader:
             # One statement, so that state and events belong to the same commit.
             rows = self._connection.execute(
                 """
-                SELECT accepted_unix_ms, states, events FROM segments
-                LEFT JOIN receipts ON receipts.segment = segments.seq WHERE segments.seq = ? ORDER BY receipts.seq
+                SELECT accepted_unix_ms, states, events, frames FROM segments
+                LEFT JOIN receipts ON receipts.segment = segments.seq
+                LEFT JOIN payloads ON payloads.seq = segments.seq
+                WHERE segments.seq = ? ORDER BY receipts.seq
                 """,
                 (segment,),
             ).fetchall()
         if not rows or not 0 <= index < len(rows[0][1]):
             raise UnknownNotification
-        accepted_unix_ms, states, _ = rows[0]
+        accepted_unix_ms, states, _, payload = rows[0]
+        frame = unpack_frames(payload, len(states), [index])[0] if payload and states[index] in OPEN else b""
         return NotificationRecord(
-            NotificationState(states[index]), accepted_unix_ms, [events for _, _, events in rows if events],
+            NotificationState(states[index]), accepted_unix_ms, [row[2] for row in rows if row[2]], frame,
         )
+
+    def keys_since(self, after: int, since_unix_ms: int, limit: int) -> list[SegmentKeys]:
+        """Return idempotency material of segments after that number, accepted since then. Raises Unavailable."""
+        with mapped_errors(self._path):
+            return segment_keys(self._connection, after, since_unix_ms, limit)
+
+    def has_open(self) -> bool:
+        """Tell whether anything accepted is unfinished. Raises Unavailable if the file cannot be read."""
+        with mapped_errors(self._path):
+            return self._connection.execute("SELECT 1 FROM payloads LIMIT 1").fetchone() is not None
 
     def close(self) -> None:
         """Let go of the file."""

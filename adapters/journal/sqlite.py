@@ -99,6 +99,11 @@ class SqliteJournal:
         return self._writer.failures
 
     @property
+    def failing(self) -> bool:
+        """Whether the last commit failed."""
+        return self._writer.failing
+
+    @property
     def last_commit_ns(self) -> int:
         """How long the last good commit took."""
         return self._writer.last_commit_ns
@@ -194,9 +199,10 @@ def open_files(
 def check_shape(segment: Segment) -> None:
     """Raise ValueError if the parallel parts of a segment do not match."""
     count = len(segment.frames)
-    if not 1 <= count <= MAX_MESSAGES or not all(segment.frames):
-        raise ValueError(f"a segment has 1 to {MAX_MESSAGES} messages, none empty, not {count}")
+    if not 1 <= count <= MAX_MESSAGES or not any(segment.frames):
+        raise ValueError(f"a segment has 1 to {MAX_MESSAGES} messages, not all empty, not {count}")
     if len(segment.keys) != 16 * count or len(segment.fingerprints) != 8 * count:
         raise ValueError(f"{count} messages need {16 * count} bytes of keys and {8 * count} of fingerprints")
-    if segment.states and (len(segment.states) != count or not OPEN.issuperset(segment.states)):
-        raise ValueError("states are one byte per message, ACCEPTED or SCHEDULED")
+    states = segment.states or bytes(count)
+    if len(states) != count or any((state in OPEN) != bool(frame) for state, frame in zip(states, segment.frames)):  # noqa: B905 - equal by the test before
+        raise ValueError("states are one byte per message: ACCEPTED or SCHEDULED, and a final one for an empty frame")

@@ -56,7 +56,7 @@ class JournalStore:
         """
         segments = [item for item in items if isinstance(item, Segment)]
         updates = updates_by_segment(items)
-        states = {segment.seq: (states_of(segment), len(segment.frames)) for segment in segments}
+        states = {segment.seq: (states_of(segment), open_count(segment)) for segment in segments}
         rows = [append_row(segment) for segment in segments]
         faults: dict[int, StoreFailure] = {}
         with mapped_errors(self._path):
@@ -136,10 +136,15 @@ def states_of(segment: Segment) -> bytes:
     return segment.states or bytes(len(segment.frames))
 
 
+def open_count(segment: Segment) -> int:
+    """Return how many messages of a new segment are open: all but the empty places of duplicates."""
+    return sum(map(bool, segment.frames))
+
+
 def append_row(segment: Segment) -> Row:
     """Return the row that stores a segment with its payload."""
     return (
-        segment.seq, segment.accepted_unix_ms, len(segment.frames), states_of(segment), pack_frames(segment.frames),
+        segment.seq, segment.accepted_unix_ms, open_count(segment), states_of(segment), pack_frames(segment.frames),
         segment.keys, segment.fingerprints, None,
     )
 
