@@ -46,8 +46,8 @@ cdef class DedupWindow:
     """Idempotency keys of the last window_ms, each with the fingerprint of its body and the id it was given.
 
     An entry is found for at least window_ms and at most one slice longer. Memory is a ring: a slice that ended gives its
-    entries back whole, and when the ring is full new keys are refused, never old ones forgotten. A worker that was stopped
-    for longer than the window must not be resumed.
+    entries back whole, and when the ring is full new keys are refused, never old ones forgotten (each worker may keep one
+    place of a slice unused). A worker that was stopped for longer than the window must not be resumed.
     """
 
     @staticmethod
@@ -168,6 +168,8 @@ cdef class DedupWindow:
             self.begin()
         self._batch += 1
         self._advance(self._slice_of(now_unix_ms))
+        for i in range(2 * AHEAD):
+            self._prefetch(&keys[0], i - 2 * AHEAD, n)
         # The GIL stays: a batch takes less than 100 us, and taking it back from a busy thread may cost 5 ms.
         for i in range(n):
             self._prefetch(&keys[0], i, n)
@@ -414,7 +416,7 @@ cdef class DedupWindow:
         if i + 2 * AHEAD < n:
             memcpy(&low, keys + 16 * (i + 2 * AHEAD), 8)
             prefetch(&self._heads[low & self._mask])
-        if i + AHEAD < n:
+        if 0 <= i + AHEAD < n:
             memcpy(&low, keys + 16 * (i + AHEAD), 8)
             link = load_relaxed(&self._heads[low & self._mask])
             if link >> LABEL_SHIFT >= self._oldest:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 from core.dedup import DedupWindow, Verdict
+from core.token_buckets import Rate, TokenBuckets
 
 NOW = 1_800_000_000_000
 DEADLINE_S = 20.0
@@ -102,8 +103,9 @@ def shared_window(capacity: int) -> mmap.mmap:
 
 
 def test_each_key_is_new_to_exactly_one_of_many_processes() -> None:
-    keys, rounds = 20_000, 3
-    buffer, log = shared_window(keys), Log(keys)
+    keys, rounds, workers = 20_000, 3, 4
+    # A process that lost a race for a key keeps the place it had filled for its next one.
+    buffer, log = shared_window(keys + workers), Log(keys)
 
     def work(worker: int) -> None:
         hammer, order = Hammer(buffer, log, worker), list(range(keys))
@@ -113,7 +115,7 @@ def test_each_key_is_new_to_exactly_one_of_many_processes() -> None:
                 assert Verdict.FULL not in hammer.run(order[at : at + hammer.batch])
 
     with Children() as children:
-        for worker in range(4):
+        for worker in range(workers):
             children.start(lambda w=worker: work(w))  # type: ignore[misc]
         children.join()
     assert [sum(log.committed[key * 8 : key * 8 + 8]) for key in range(keys)] == [1] * keys
@@ -148,3 +150,107 @@ def test_a_killed_worker_blocks_no_key_and_loses_none_it_committed() -> None:
             assert verdict in {Verdict.NEW, Verdict.DUPLICATE}
             assert log.taken[place + survivor.first_worker_of(i)] >= 1
             assert sum(log.committed[place : place + 8]) <= 1
+
+
+class Spender:
+    """One process' takings from a shared table, one message per call, each grant counted in memory that outlives it."""
+
+    def __init__(self, buffer: mmap.mmap, rates: list[Rate], columns: list[tuple[int, int]]) -> None:
+        self.table = TokenBuckets(buffer, rates)
+        self.keys = memoryview(struct.pack(f"<{len(columns)}Q", *(key for key, _ in columns))).cast("Q")
+        self.rules = memoryview(struct.pack(f"<{len(columns)}H", *(rule for _, rule in columns))).cast("H")
+        self.granted, self.retry = bytearray(1), memoryview(bytearray(8)).cast("q")
+
+    def take(self, now_ns: int) -> bool:
+        return self.table.acquire_many(self.keys, self.rules, now_ns, self.granted, self.retry) == 1
+
+
+def shared_table(capacity: int) -> mmap.mmap:
+    buffer = mmap.mmap(-1, TokenBuckets.required_bytes(capacity, max_rules=8))
+    TokenBuckets.create(buffer, capacity, max_rules=8)
+    return buffer
+
+
+def test_processes_together_get_the_burst_and_denied_messages_cost_nothing() -> None:
+    burst, tries, workers = 5_000, 20_000, 3
+    rates, provider, campaign = [Rate(1, 10**6), Rate(1, burst)], (1, 1), (2, 2)
+    buffer, counts = shared_table(128), memoryview(mmap.mmap(-1, 8 * workers)).cast("q")
+
+    def work(worker: int) -> None:
+        spender = Spender(buffer, rates, [provider, campaign])
+        counts[worker] = sum(spender.take(NOW) for _ in range(tries))
+
+    with Children() as children:
+        for worker in range(workers):
+            children.start(lambda w=worker: work(w))  # type: ignore[misc]
+        children.join()
+    assert sum(counts) == burst
+    rest = Spender(buffer, rates, [provider]).table
+    granted, keys = bytearray(10**6), memoryview(struct.pack("<Q", 1) * 10**6).cast("Q")
+    rules, retry = memoryview(struct.pack("<H", 1) * 10**6).cast("H"), memoryview(bytearray(8 * 10**6)).cast("q")
+    assert rest.acquire_many(keys, rules, NOW, granted, retry) == 10**6 - burst
+
+
+def test_processes_together_never_exceed_burst_and_rate() -> None:
+    interval_ns, burst, workers = 50_000, 10, 3
+    rates, columns = [Rate(10**9 // interval_ns, burst)], [(77, 1)]
+    buffer, grants = shared_table(128), memoryview(mmap.mmap(-1, 8 * 30_000)).cast("q")
+
+    def work(worker: int) -> None:
+        spender, place, until = Spender(buffer, rates, columns), worker * 10_000, time.monotonic_ns() + 300_000_000
+        while (now := time.monotonic_ns()) < until:
+            if spender.take(now):
+                grants[place] = now
+                place += 1
+
+    with Children() as children:
+        for worker in range(workers):
+            children.start(lambda w=worker: work(w))  # type: ignore[misc]
+        children.join()
+    times = sorted(now for now in grants if now)
+    assert len(times) > 1_000
+    # Each grant stands where GCRA puts it: the n-th of a busy time no earlier than n - burst intervals after its start.
+    for first in range(0, len(times), 7):
+        for last in range(first, min(first + 200, len(times))):
+            assert (last - first + 1 - burst) * interval_ns <= times[last] - times[first]
+
+
+def test_each_of_many_new_keys_gets_one_bucket_only() -> None:
+    keys, workers = 20_000, 3
+    buffer, counts = shared_table(keys), memoryview(mmap.mmap(-1, 8 * workers)).cast("q")
+
+    def work(worker: int) -> None:
+        table = TokenBuckets(buffer, [Rate(1, 1)])
+        granted, retry = bytearray(20), memoryview(bytearray(160)).cast("q")
+        rules = memoryview(struct.pack("<H", 1) * 20).cast("H")
+        for at in range(0, keys, 20):
+            batch = memoryview(struct.pack("<20Q", *range(at, at + 20))).cast("Q")
+            counts[worker] += table.acquire_many(batch, rules, NOW, granted, retry)
+
+    with Children() as children:
+        for worker in range(workers):
+            children.start(lambda w=worker: work(w))  # type: ignore[misc]
+        children.join()
+    table = TokenBuckets(buffer, [Rate(1, 1)])
+    assert (sum(counts), table.used, table.overflow) == (keys, keys, 0)
+
+
+def test_a_killed_spender_costs_at_most_the_message_it_was_at() -> None:
+    burst, kills = 10**6, 15
+    rates, columns = [Rate(1, burst), Rate(1, burst)], [(1, 1), (2, 2)]
+    buffer, counts = shared_table(128), memoryview(mmap.mmap(-1, 8 * kills)).cast("q")
+
+    def work(kill: int) -> None:
+        spender = Spender(buffer, rates, columns)
+        while True:
+            counts[kill] += spender.take(NOW)
+
+    with Children() as children:
+        for kill in range(kills):
+            pid = children.start(lambda k=kill: work(k))  # type: ignore[misc]
+            time.sleep(random.uniform(0.001, 0.015))
+            children.kill(pid)
+    spender, rest = Spender(buffer, rates, columns), 0
+    while spender.take(NOW):
+        rest += 1
+    assert burst - kills <= sum(counts) + rest <= burst

@@ -142,7 +142,7 @@ def test_verdicts_are_those_of_the_plain_model(
         if then != "later":
             settle = caller.window.commit_many if then == "commit" else caller.window.release_many
             for past, batch in later:
-                # A reservation that outlived the window is held until its place is reused: more may settle than the model has.
+                # A reservation that outlived the window is held until its place is reused.
                 assert model.settle(batch, commit=then == "commit") <= settle(past.positions) <= past.fresh
             later.clear()
 

@@ -1,0 +1,413 @@
+"""Token buckets by key, shared by all workers of a host: each one 64-bit theoretical arrival time moved by compare-and-swap.
+
+No call waits for another process; a race or a kill may lose a token, and never grants one too many.
+"""
+
+from fractions import Fraction
+from typing import NamedTuple
+
+cimport cython
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
+from libc.stdlib cimport free, malloc
+
+from core.shared_memory cimport (
+    Header, add_and_fetch, attached, base_of, compare_and_swap, format_header, load_acquire, load_relaxed, prefetch,
+    publish_header, store_release,
+)
+
+
+cdef uint64_t MAGIC = 0x77506275_636b6574
+cdef uint64_t VERSION = 1
+
+
+class Rate(NamedTuple):
+    """A rule: so many tokens a second on average, at most burst of them at once."""
+
+    per_s: int | Fraction
+    burst: int
+
+
+cdef uint64_t regions_for(uint64_t capacity) noexcept:
+    return (capacity + NOMINAL - 1) / NOMINAL
+
+
+cdef uint64_t bytes_for(uint64_t regions, uint64_t max_rules) noexcept:
+    return sizeof(Control) + (max_rules + 1) * sizeof(Slot) + regions * sizeof(Region) + 32
+
+
+cdef Rule rule_of(object rate) except *:
+    """The generic cell rate algorithm's two numbers, rounded so that no more than the rate is granted."""
+    cdef Rule rule
+    per_s = Fraction(rate.per_s)
+    if per_s <= 0 or rate.burst < 1:
+        raise ValueError(f"a rate needs per_s > 0 and burst >= 1, not {rate}")
+    interval_ns = -(-1_000_000_000 * per_s.denominator // per_s.numerator)
+    if interval_ns * rate.burst > MAX_TOLERANCE_NS:
+        raise ValueError(f"the burst of {rate} takes longer to refill than a clock of 64-bit nanoseconds can tell")
+    rule.interval_ns = interval_ns
+    rule.tolerance_ns = interval_ns * rate.burst
+    return rule
+
+
+@cython.final
+cdef class TokenBuckets:
+    """Buckets under 64-bit keys, that come into being full and are forgotten when they are full again.
+
+    A key of which the table has no room shares one bucket per rule with all such keys (conservative: together they get the
+    rate of one), counted by overflow. A fresh bucket starts no fuller than that shared one.
+    Source of the algorithm: the generic cell rate algorithm of ITU-T I.371, in its virtual scheduling form.
+    """
+
+    @staticmethod
+    def required_bytes(capacity, max_rules=1024):
+        """Return the buffer size for so many keys at once; 64 bytes per key, in regions of 128 with room to spare."""
+        if not 0 < capacity <= 1 << 36:
+            raise ValueError(f"capacity must lie between 1 and 2^36, not {capacity}")
+        if not 0 < max_rules < 1 << 16:
+            raise ValueError(f"max_rules must lie between 1 and 65535, not {max_rules}")
+        return bytes_for(regions_for(capacity), max_rules)
+
+    @staticmethod
+    def create(buffer, capacity, max_rules=1024):
+        """Format a writable buffer, before any worker attaches; raises ValueError if it is too short."""
+        cdef uint64_t size = TokenBuckets.required_bytes(capacity, max_rules)
+        cdef Header *header = base_of(buffer, size, "token bucket table")
+        cdef Slot *shared = <Slot *>(<Control *>header + 1)
+        cdef uint64_t rule
+        format_header(header, size, size)
+        header.parameters[0] = regions_for(capacity)
+        header.parameters[1] = max_rules
+        for rule in range(<uint64_t>max_rules + 1):
+            shared[rule].key = rule
+            shared[rule].tat = 1
+        publish_header(header, MAGIC, VERSION)
+
+    def __cinit__(self, buffer, rules):
+        """Attach to a formatted buffer; rules: one Rate each, numbered from 1.
+
+        Raises ValueError if the buffer holds no table of this version, or as set_rules does.
+        """
+        self._buffer = buffer
+        self._control = <Control *>attached(self._buffer, MAGIC, VERSION, "token bucket table")
+        self._region_count = self._control.header.parameters[0]
+        if self._control.header.size != bytes_for(self._region_count, self._control.header.parameters[1]):
+            raise ValueError(f"this token bucket table is damaged: {self._control.header.size} bytes")
+        self._shared = <Slot *>(self._control + 1)
+        self._regions = <Region *>(self._shared + self._control.header.parameters[1] + 1)
+        self.set_rules(rules)
+
+    def __dealloc__(self):
+        free(self._rules)
+
+    @property
+    def capacity(self):
+        return self._region_count * NOMINAL
+
+    @property
+    def used(self):
+        """Slots that were ever taken and not found unneeded at once; full buckets among them are reused on demand."""
+        return load_acquire(&self._control.used)
+
+    @property
+    def overflow(self):
+        """How many takings since the table was made had to use a shared bucket, all workers together."""
+        return load_acquire(&self._control.overflow)
+
+    def set_rules(self, rules):
+        """Replace this process' rules; what the buckets hold stays.
+
+        rules: one Rate each; number r in acquire_many means rules[r - 1].
+        Raises ValueError for more rules than the buffer was made for, or a rate that is not positive.
+        """
+        cdef Py_ssize_t i, n = len(rules)
+        cdef Rule *table
+        cdef Rule rule
+        if n > <Py_ssize_t>self._control.header.parameters[1]:
+            raise ValueError(f"{n} rules, and the table was made for {self._control.header.parameters[1]}")
+        table = <Rule *>malloc((n + 1) * sizeof(Rule))
+        if table == NULL:
+            raise MemoryError
+        table[0].interval_ns = table[0].tolerance_ns = 0
+        try:
+            for i in range(n):
+                rule = rule_of(rules[i])
+                table[i + 1] = rule
+        except BaseException:
+            free(table)
+            raise
+        free(self._rules)
+        self._rules = table
+        self._rule_count = n
+
+    def acquire_many(
+        self,
+        const uint64_t[::1] keys not None,
+        const uint16_t[::1] rules not None,
+        uint64_t now_ns,
+        uint8_t[::1] granted not None,
+        int64_t[::1] retry_at_ns not None,
+    ):
+        """Take one token of each of a message's k buckets, or none of them; return how many messages were granted.
+
+        keys: n × k × uint64, row by row, hashes well spread. rules: n × k × uint16, 0 for no limit in this column.
+        granted: n × uint8, 1 or 0. retry_at_ns: n × int64, the earliest time all of its buckets could grant, 0 if granted.
+        now_ns: monotonic, common to all processes; they should agree within a second.
+        Raises ValueError if the lengths do not fit, k exceeds 16, or a rule is unknown.
+        """
+        cdef Py_ssize_t i, j, n = granted.shape[0]
+        cdef Py_ssize_t k = keys.shape[0] / n if n else 0
+        cdef Py_ssize_t total = 0
+        cdef uint64_t retry_at
+        if keys.shape[0] != n * k or not 0 <= k <= MAX_COLUMNS or retry_at_ns.shape[0] != n:
+            raise ValueError(f"{keys.shape[0]} keys and {retry_at_ns.shape[0]} times for {n} messages")
+        self._require(keys.shape[0], rules)
+        # The GIL stays: a batch takes less than 200 us, and taking it back from a busy thread may cost 5 ms.
+        for j in range(min(2 * AHEAD, n * k)):
+            self._prefetch(&keys[0], &rules[0], j - 2 * AHEAD, n * k)
+        for i in range(n):
+            for j in range(i * k, i * k + k):
+                self._prefetch(&keys[0], &rules[0], j, n * k)
+            retry_at = self._decide(&keys[i * k], &rules[i * k], k, now_ns) if k else 0
+            retry_at_ns[i] = retry_at
+            granted[i] = retry_at == 0
+            total += retry_at == 0
+        return total
+
+    def give_back_many(self, const uint64_t[::1] keys not None, const uint16_t[::1] rules not None, uint64_t taken_ns):
+        """Put tokens back that were taken and not used; return how many still mattered.
+
+        keys, rules: m × uint64 and m × uint16, as granted. taken_ns: the now_ns they were taken at.
+        A bucket that was full at any time since has made up for its token already and stays as it is.
+        Raises ValueError if the lengths differ or a rule is unknown.
+        """
+        cdef Py_ssize_t i, m = keys.shape[0]
+        cdef Py_ssize_t total = 0
+        cdef uint64_t tat
+        cdef Place place
+        cdef Slot *slot
+        self._require(m, rules)
+        for i in range(m):
+            if rules[i]:
+                place = self._place(keys[i])
+                slot = self._find(&place, keys[i], &tat)
+                if slot != NULL:
+                    total += self._refund(slot, keys[i], self._rules[rules[i]].interval_ns, taken_ns)
+        return total
+
+    def _require(self, Py_ssize_t n, const uint16_t[::1] rules):
+        cdef Py_ssize_t i
+        cdef uint16_t highest = 0
+        if rules.shape[0] != n:
+            raise ValueError(f"{rules.shape[0]} rules for {n} keys")
+        for i in range(n):
+            highest = max(highest, rules[i])
+        if highest > self._rule_count:
+            raise ValueError(f"rule {highest} of {self._rule_count}")
+
+    cdef uint64_t _decide(
+        self, const uint64_t *keys, const uint16_t *rules, Py_ssize_t k, uint64_t now_ns
+    ) noexcept nogil:
+        """Charge all k buckets and return 0, or none and return when the last of the empty ones has a token again.
+
+        Looks at all before it charges any: only a race with another process makes it undo a charge.
+        """
+        cdef Charge charges[MAX_COLUMNS]
+        cdef uint64_t until = 0
+        cdef Py_ssize_t j
+        for j in range(k):
+            if rules[j]:
+                until = max(until, self._look(&charges[j], keys[j], rules[j], now_ns))
+        if until:
+            return until
+        for j in range(k):
+            if rules[j]:
+                until = self._charge(&charges[j], keys[j], rules[j], now_ns)
+                if until:
+                    self._undo(charges, rules, j)
+                    return until
+        return 0
+
+    cdef inline uint64_t _look(self, Charge *charge, uint64_t key, uint64_t rule, uint64_t now_ns) noexcept nogil:
+        """Find a bucket; return when it has a token again, 0 if it has one."""
+        cdef const Rule *rate = &self._rules[rule]
+        cdef Place place = self._place(key)
+        cdef uint64_t tat
+        charge.key = key
+        charge.slot = self._find(&place, key, &tat)
+        if charge.slot == NULL:
+            tat = load_acquire(&self._shared[rule].tat)
+        tat = max(tat, now_ns) + rate.interval_ns
+        return tat - rate.tolerance_ns if tat > now_ns + rate.tolerance_ns else 0
+
+    cdef uint64_t _charge(self, Charge *charge, uint64_t key, uint64_t rule, uint64_t now_ns) noexcept nogil:
+        """Charge a bucket, made if need be; return when it has a token again if it has none by now, otherwise 0."""
+        cdef uint64_t until = 0
+        while charge.slot == NULL or self._advance(charge, &self._rules[rule], now_ns, &until) == MOVED:
+            charge.slot = self._held(key, rule, now_ns)
+            charge.key = rule if charge.slot == &self._shared[rule] else key
+        return until
+
+    cdef void _undo(self, Charge *charges, const uint16_t *rules, Py_ssize_t count) noexcept nogil:
+        cdef Py_ssize_t j
+        for j in range(count):
+            if rules[j]:
+                self._refund(
+                    charges[j].slot, charges[j].key, self._rules[rules[j]].interval_ns, charges[j].since
+                )
+
+    cdef inline int _advance(self, Charge *charge, const Rule *rule, uint64_t now_ns, uint64_t *until) noexcept nogil:
+        """Move one arrival time on. A bucket found full begins a busy time: what was taken before can't be given back."""
+        cdef Slot *slot = charge.slot
+        cdef uint64_t tat, next
+        while True:
+            charge.since = load_acquire(&slot.busy_since)
+            tat = load_acquire(&slot.tat)
+            if tat == CLAIMED or tat == FREE or load_relaxed(&slot.key) != charge.key:
+                return MOVED
+            next = max(tat, now_ns) + rule.interval_ns
+            if next > now_ns + rule.tolerance_ns:
+                until[0] = next - rule.tolerance_ns
+                return DENIED
+            while tat < now_ns and charge.since < now_ns:
+                compare_and_swap(&slot.busy_since, charge.since, now_ns)
+                charge.since = load_acquire(&slot.busy_since)
+            if compare_and_swap(&slot.tat, tat, next):
+                return GRANTED
+
+    cdef bint _refund(self, Slot *slot, uint64_t key, uint64_t interval_ns, uint64_t since) noexcept nogil:
+        """Move an arrival time back, unless the bucket has begun a busy time after since."""
+        cdef uint64_t tat
+        while True:
+            tat = load_acquire(&slot.tat)
+            if tat == CLAIMED or tat == FREE or load_relaxed(&slot.key) != key:
+                return False
+            if load_acquire(&slot.busy_since) > since:
+                return False
+            if compare_and_swap(&slot.tat, tat, max(tat, interval_ns + 1) - interval_ns):
+                return True
+
+    cdef Slot *_held(self, uint64_t key, uint64_t rule, uint64_t now_ns) noexcept nogil:
+        """The slot of a key, made if need be; the rule's shared one if there is no room."""
+        cdef Place place = self._place(key)
+        cdef uint64_t tat
+        cdef Slot *slot = self._find(&place, key, &tat)
+        if slot == NULL:
+            slot = self._insert(key, now_ns, max(now_ns, load_acquire(&self._shared[rule].tat)))
+        if slot == NULL:
+            add_and_fetch(&self._control.overflow, 1)
+            return &self._shared[rule]
+        return slot
+
+    cdef inline Place _place(self, uint64_t key) noexcept nogil:
+        cdef Place place
+        cdef uint64_t mixed = (key ^ key >> 32) * <uint64_t>0x9e3779b97f4a7c15
+        place.region = &self._regions[(mixed >> 32) * self._region_count >> 32]
+        place.home = &place.region.directory[mixed >> 16 & (HOMES - 1)]
+        return place
+
+    cdef inline Slot *_find(self, const Place *place, uint64_t key, uint64_t *tat) noexcept nogil:
+        """The slot of a key and its arrival time, read before the key: if it still stands at the swap, so does the key."""
+        cdef uint64_t directory = load_acquire(place.home)
+        cdef uint64_t rest = directory & MEMBERS
+        cdef Slot *slot
+        while rest:
+            slot = &place.region.slots[(rest & 0xff) - 1]
+            tat[0] = load_acquire(&slot.tat)
+            if load_relaxed(&slot.key) == key and tat[0] != CLAIMED and tat[0] != FREE:
+                return slot
+            rest >>= 8
+        return NULL
+
+    cdef Slot *_insert(self, uint64_t key, uint64_t now_ns, uint64_t start) noexcept nogil:
+        """Publish a slot for a key by one swap of its home's directory word, which fails if anything changed there."""
+        cdef Place place = self._place(key)
+        cdef uint64_t directory, tat, grown
+        cdef Slot *slot
+        while True:
+            directory = load_acquire(place.home)
+            slot = self._find(&place, key, &tat)
+            if slot != NULL:
+                return slot
+            if directory & MEMBERS >= MEMBERS_FULL:
+                if not self._shrink(&place, now_ns):
+                    return NULL
+                continue
+            slot = self._claim(place.region, key % SLOTS, now_ns)
+            if slot == NULL:
+                return NULL
+            slot.key = key
+            slot.busy_since = 0
+            store_release(&slot.tat, start)
+            grown = directory << 8 & MEMBERS | <uint64_t>(slot - place.region.slots + 1)
+            if compare_and_swap(place.home, directory, (directory & ~MEMBERS) + VERSION_STEP | grown):
+                return slot
+            if compare_and_swap(&slot.tat, start, FREE):
+                add_and_fetch(&self._control.used, -1)
+
+    cdef Slot *_claim(self, Region *region, uint64_t first, uint64_t now_ns) noexcept nogil:
+        """A slot of the region that nobody uses: free, or full again for so long that no process' clock doubts it.
+
+        A worker killed while it holds a claim costs the table that one slot.
+        """
+        cdef uint64_t tat
+        cdef int i
+        cdef Slot *slot
+        for i in range(SLOTS):
+            slot = &region.slots[(first + i) % SLOTS]
+            tat = load_acquire(&slot.tat)
+            if tat == FREE and compare_and_swap(&slot.tat, FREE, CLAIMED):
+                add_and_fetch(&self._control.used, 1)
+                return slot
+            if tat != FREE and tat != CLAIMED and tat + GRACE_NS <= now_ns and self._evict(slot, tat):
+                return slot
+        return NULL
+
+    cdef bint _shrink(self, const Place *place, uint64_t now_ns) noexcept nogil:
+        """Free one slot of a home whose directory word is full; False if all its buckets are in use."""
+        cdef uint64_t rest = load_acquire(place.home) & MEMBERS
+        cdef uint64_t tat
+        cdef Slot *slot
+        while rest:
+            slot = &place.region.slots[(rest & 0xff) - 1]
+            tat = load_acquire(&slot.tat)
+            if tat != FREE and tat != CLAIMED and tat + GRACE_NS <= now_ns and self._evict(slot, tat):
+                store_release(&slot.tat, FREE)
+                add_and_fetch(&self._control.used, -1)
+                return True
+            rest >>= 8
+        return False
+
+    cdef bint _evict(self, Slot *slot, uint64_t tat) noexcept nogil:
+        """Claim a full bucket's slot and take it out of its home; nobody can charge it from the first swap on."""
+        cdef Place place
+        cdef uint64_t directory, below, number
+        cdef int shift
+        if not compare_and_swap(&slot.tat, tat, CLAIMED):
+            return False
+        place = self._place(slot.key)
+        number = slot - place.region.slots + 1
+        while True:
+            directory = load_acquire(place.home)
+            shift = 0
+            while shift < 56 and directory >> shift & 0xff != number:
+                shift += 8
+            if shift == 56:
+                return True
+            below = directory & ((<uint64_t>1 << shift) - 1)
+            below |= (directory & MEMBERS) >> (shift + 8) << shift
+            if compare_and_swap(place.home, directory, (directory & ~MEMBERS) + VERSION_STEP | below):
+                return True
+
+    cdef inline void _prefetch(
+        self, const uint64_t *keys, const uint16_t *rules, Py_ssize_t at, Py_ssize_t end
+    ) noexcept nogil:
+        """Fetch the directory word of a key two strides ahead, and the first slot of the one a stride ahead."""
+        cdef Place place
+        cdef uint64_t newest
+        if at + 2 * AHEAD < end and rules[at + 2 * AHEAD]:
+            prefetch(self._place(keys[at + 2 * AHEAD]).home)
+        if 0 <= at + AHEAD < end and rules[at + AHEAD]:
+            place = self._place(keys[at + AHEAD])
+            newest = load_relaxed(place.home) & 0xff
+            if newest:
+                prefetch(&place.region.slots[newest - 1])
