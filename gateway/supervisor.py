@@ -124,7 +124,10 @@ class Supervisor:
         """Have all workers read their settings again."""
         self._logger.info("reloading")
         self._on_reload()
-        self._signal(signal.SIGHUP)
+        for worker in tuple(self._workers.values()):
+            # One that has not reported yet reads the new settings anyway, and SIGHUP would kill it.
+            if worker.report is not None:
+                worker.signal(signal.SIGHUP)
 
     def pids(self) -> dict[int, int]:
         """Return the process id of each worker that runs now."""
