@@ -85,8 +85,8 @@ class AccessTokens:
         self._listeners.append(listener)
 
     def unsubscribe(self, listener: Callable[[], None]) -> None:
-        """Stop calling listener."""
-        self._listeners.remove(listener)
+        """Stop calling listener, if it was."""
+        self._listeners = [each for each in self._listeners if each != listener]
 
     def refused(self, token: AccessToken) -> bool:
         """Take FCM's word that a token is not valid; return whether sending again is worth it.
