@@ -13,7 +13,7 @@ from structlog.typing import FilteringBoundLogger, Processor
 
 from gateway.log_lines import LineWriter
 from gateway.redaction import Redactor
-from gateway.settings.components import LogSettings
+from gateway.settings.components import Level, LogSettings
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -34,7 +34,6 @@ def configure(
     """
     stream = stream or sys.stderr
     writer = LineWriter(stream)
-    level = LEVELS[settings.level]
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -45,15 +44,25 @@ def configure(
             Redactor(redact_key),
             _renderer(settings, stream),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, writer)),
         # Not cached, so that a reload may change the level of loggers that exist.
         cache_logger_on_first_use=False,
     )
-    root = logging.getLogger()
-    root.handlers[:] = [_Forward()]
-    root.setLevel(max(level, logging.WARNING))
+    logging.getLogger().handlers[:] = [_Forward()]
+    set_level(settings.level)
     return writer
+
+
+def set_level(level: Level) -> None:
+    """Change the least level that is written, also of loggers that exist; libraries never say less than warnings."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]))
+    logging.getLogger().setLevel(max(LEVELS[level], logging.WARNING))
+
+
+def set_level(level: str) -> None:
+    """Change the least level that is written, of loggers that exist too."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]))
+    logging.getLogger().setLevel(max(LEVELS[level], logging.WARNING))
 
 
 class _Forward(logging.Handler):

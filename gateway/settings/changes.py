@@ -48,6 +48,19 @@ def changes(old: Settings, new: Settings) -> Changes:
     )
 
 
+def in_force(old: Settings, new: Settings) -> Settings:
+    """Return the new settings with the old value of each key that needs a restart.
+
+    Compare with this at the next reload, so that such a key is reported until the process was restarted.
+    """
+    for key in changes(old, new).restart:
+        name, _, inner = key.partition(".")
+        was, now = getattr(old, name), getattr(new, name)
+        value = now.model_copy(update={inner: getattr(was, inner)}) if inner else was
+        new = new.model_copy(update={name: value})
+    return new
+
+
 def _needs_restart(key: str) -> bool:
     top = key.partition(".")[0].partition("[")[0]
     return key in RESTART or (top not in RELOADABLE and key not in RELOADABLE)

@@ -12,6 +12,7 @@ from gateway.settings.values import Component, CredentialFile, Listen, PublicFil
 
 MIB = 1 << 20
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")]
+Level = Literal["debug", "info", "warning", "error"]
 KeyHash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -70,7 +71,7 @@ class WebSettings(Component):
 class LogSettings(Component):
     """What is logged and how."""
 
-    level: Literal["debug", "info", "warning", "error"] = "info"
+    level: Level = "info"
     """The least level that is written."""
     format: Literal["json", "console"] = "json"
     """json for machines, console for people."""

@@ -7,15 +7,14 @@ import json
 import logging
 import threading
 from collections.abc import Iterator
-from typing import Literal
 
 import pytest
 import structlog
 
 from gateway.log_lines import LineWriter
-from gateway.logs import configure, get_logger
+from gateway.logs import configure, get_logger, set_level
 from gateway.redaction import REMOVED, Redactor
-from gateway.settings.components import LogSettings
+from gateway.settings.components import Level, LogSettings
 
 TOKEN = "ab12" * 16
 
@@ -32,7 +31,7 @@ def restored_logging() -> Iterator[None]:
 class Lines:
     """A configured log and what came out of it."""
 
-    def __init__(self, level: Literal["debug", "info", "warning", "error"] = "info", **fields: int) -> None:
+    def __init__(self, level: Level = "info", **fields: int) -> None:
         self.stream = io.StringIO()
         self._writer = configure(LogSettings(level=level), self.stream, b"k" * 32, **fields)
 
@@ -57,10 +56,10 @@ def test_lines_below_the_level_are_not_written() -> None:
 
 
 def test_level_of_existing_loggers_changes_with_a_reload() -> None:
-    Lines("error").read()
+    lines = Lines("error")
     logger = get_logger("x")
     logger.info("before")
-    lines = Lines("info")
+    set_level("info")
     logger.info("after")
     assert [line["event"] for line in lines.read()] == ["after"]
 

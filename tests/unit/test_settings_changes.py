@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.settings.changes import changes
+from gateway.settings.changes import changes, in_force
 from gateway.settings.loading import load
 from gateway.settings.root import Settings
 
@@ -70,3 +70,15 @@ def test_what_is_bound_at_start_needs_a_restart(tmp_path: Path, text: str, resta
     found = changes(settings(tmp_path, ""), settings(tmp_path, text))
     assert found.restart == restart
     assert found
+
+
+def test_what_needs_a_restart_is_kept_and_named_every_time(tmp_path: Path) -> None:
+    old = settings(tmp_path, "[server]\nworkers = 2\n")
+    text = 'data_dir = "x"\n[server]\nworkers = 4\ndrain_s = 1\n[limits]\ncapacity = 2048\n'
+    new = settings(tmp_path, text)
+    kept = in_force(old, new)
+    assert (kept.server.workers, kept.server.drain_s) == (2, 1)
+    assert kept.data_dir == old.data_dir
+    assert kept.limits.capacity == old.limits.capacity
+    assert changes(kept, new).restart == ("data_dir", "server.workers", "limits.capacity")
+    assert in_force(kept, new) == kept
