@@ -59,12 +59,6 @@ def set_level(level: Level) -> None:
     logging.getLogger().setLevel(max(LEVELS[level], logging.WARNING))
 
 
-def set_level(level: str) -> None:
-    """Change the least level that is written, of loggers that exist too."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]))
-    logging.getLogger().setLevel(max(LEVELS[level], logging.WARNING))
-
-
 class _Forward(logging.Handler):
     """What libraries log, told as events of ours."""
 

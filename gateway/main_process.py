@@ -29,7 +29,7 @@ from gateway.supervisor import Supervisor
 from gateway.web.app import make_app
 from gateway.web.exposition import Exposition
 from gateway.web.listener import WebListener, guard_of
-from gateway.wiring import BUCKETS_FILE, DEDUP_FILE, assemble, rule_book
+from gateway.wiring import BUCKETS_FILE, DEDUP_FILE, assemble
 from gateway.worker import Worker
 from gateway.worker_report import ReportPipe, die_with_supervisor
 
@@ -58,7 +58,7 @@ def run_worker(settings_path: Path, number: int, insecure: bool, listening: bool
     die_with_supervisor(os.environ)
     settings = load(settings_path, insecure=insecure)
     writer = logs.configure(settings.log, worker=number)
-    write_worker_files()
+    write_worker_files(settings.data_dir / "metrics", number)
     try:
         uvloop.run(_work(settings, settings_path, number, insecure, listening))
     finally:
@@ -80,9 +80,10 @@ async def _supervise(settings: Settings, settings_path: Path, insecure: bool, wo
     supervisor = Supervisor(
         command, total, metrics_dir, prepare=lambda: _prepare(settings), drain_s=settings.server.drain_s + 10.0
     )
-    web = make_app(Exposition(supervisor.registry, metrics_dir), supervisor.checks, guard_of(settings))
+    web = make_app(Exposition([supervisor.registry], metrics_dir), supervisor.checks, guard_of(settings))
     async with WebListener(web, settings.web) as listener:
-        get_logger("supervisor").info("starting", workers=workers, web_port=listener.port, listen=settings.server.listen)
+        listen = settings.server.listen
+        get_logger("supervisor").info("starting", workers=workers, web_port=listener.port, listen=listen)
         return 0 if await supervisor.run() else 1
 
 
@@ -109,9 +110,8 @@ def _make_data_dir(data_dir: Path) -> None:
 def _prepare(settings: Settings) -> None:
     """Make the memory that the workers share; the dedup window knows again what all journals accepted."""
     shared = shared_file.shared_directory(settings.data_dir)
-    rates = rule_book(settings).rates
     buckets = shared_file.create(shared / BUCKETS_FILE, TokenBuckets.required_bytes(settings.limits.capacity))
-    TokenBuckets.create(buckets, settings.limits.capacity, rates)
+    TokenBuckets.create(buckets, settings.limits.capacity)
     capacity = settings.dedup.capacity
     memory = shared_file.create(shared / DEDUP_FILE, DedupWindow.required_bytes(capacity))
     DedupWindow.create(memory, capacity, settings.dedup.window_s * 1_000)

@@ -29,6 +29,7 @@ class Reloader:
         self._settings = settings
         self._read = read
         self._logger = get_logger("reload")
+        self._rates = rule_book(settings).rates
         self._lock = asyncio.Lock()
 
     async def reload(self) -> None:
@@ -38,7 +39,7 @@ class Reloader:
                 fresh = await asyncio.to_thread(self._read)
                 await self._apply(fresh)
             except (SettingsError, PushError) as error:
-                self._logger.error("reload_refused", why=str(error))
+                self._logger.warning("reload_refused", why=str(error))
                 self._worker.parts.metrics.reload("failed")
                 return
             self._worker.parts.metrics.reload("ok")
@@ -59,8 +60,10 @@ class Reloader:
             old, route.channel = route.channel, channel
             asyncio.get_running_loop().create_task(old.close(fresh.server.drain_s), name=f"drain of {route.label}")
             parts.dispatcher.wake(route)
-        parts.flows.set_rules(rule_book(fresh))
-        parts.buckets.set_rules(rule_book(fresh).rates)
+        rules = rule_book(fresh, self._rates)
+        parts.buckets.set_rules(rules.rates)
+        parts.flows.set_rules(rules)
+        self._rates = rules.rates
         parts.interceptor.set_callers(CallerBook(fresh.callers))
         parts.set_scopes(Scopes(providers_of(fresh), parts.tags))
         self._worker.drain_s = fresh.server.drain_s

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
+
+from adapters.registry.sqlite import SqliteRegistry
+from core.fanout import Fanout
 
 from adapters.hotstate import shared_file
 from adapters.journal.options import JournalOptions
 from adapters.journal.reader import JournalReader
 from adapters.journal.sqlite import SqliteJournal, journal_path
-from adapters.registry.sqlite import SqliteRegistry
 from core.breaker import Breaker, BreakerSettings
 from core.dedup import DedupWindow
 from core.delivery import Delivery, Notification
-from core.fanout import Fanout
 from core.hashing import SipHash
 from core.mass_death import MassDeathSettings
 from core.model import Environment, Provider
@@ -53,6 +56,7 @@ from gateway.services.tracking import Tracking
 from gateway.services.workers import WorkerServicer
 from gateway.settings.components import DispatchSettings, JournalSettings
 from gateway.settings.root import Settings
+from gateway.settings.values import Rate as RateSetting
 from gateway.worker import Parts
 
 DEDUP_FILE = "dedup"
@@ -76,21 +80,21 @@ class Answers:
         self._dispatcher.wake(self._routes[route])
 
 
-def rule_book(settings: Settings) -> RuleBook:
-    """Return the limits of the settings, FCM's own quota per app among them."""
+def rule_book(settings: Settings, earlier: Sequence[Rate] = ()) -> RuleBook:
+    """Return the limits of the settings, FCM's own quota per app among them; earlier rates keep their numbers."""
     limits = settings.limits
     scopes: tuple[Scope, ...] = ("provider", "app", "tenant", "campaign")
-    general = {scope: Rate(rate.per_s, rate.burst) for scope in scopes if (rate := getattr(limits, scope))}
+    general = {scope: _rate(rate) for scope in scopes if (rate := getattr(limits, scope))}
     named: dict[tuple[Scope, str], Rate] = {}
     for app in settings.apps:
         if app.fcm is not None:
             # https://firebase.google.com/docs/cloud-messaging/throttling-and-quotas
             per_minute = app.fcm.quota_per_minute
-            named["provider", f"fcm/{app.id}"] = Rate(per_minute / 60, max(1, per_minute // 60))
+            named["provider", f"fcm/{app.id}"] = Rate(Fraction(per_minute, 60), max(1, per_minute // 60))
     for scope in scopes:
         for name, rate in getattr(limits.overrides, scope).items():
-            named[scope, name] = Rate(rate.per_s, rate.burst)
-    return RuleBook(general, named)
+            named[scope, name] = _rate(rate)
+    return RuleBook(general, named, earlier)
 
 
 def providers_of(settings: Settings) -> dict[str, frozenset[int]]:
@@ -248,6 +252,10 @@ def check_content(routes: Routes, notification: Notification) -> None:
         named = (int(route.provider), int(route.environment)) in wanted
         if route.app == notification.app and (named or notification.user_ids):
             route.channel.render(notification)
+
+
+def _rate(rate: RateSetting) -> Rate:
+    return Rate(Fraction(rate.per_s).limit_denominator(1_000_000), rate.burst)
 
 
 def _observe(metrics: Metrics, commit: Commit) -> None:

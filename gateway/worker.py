@@ -8,8 +8,9 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 
-from adapters.journal.sqlite import SqliteJournal
 from adapters.registry.sqlite import SqliteRegistry
+
+from adapters.journal.sqlite import SqliteJournal
 from core.breaker import BreakerState
 from core.errors import Unavailable
 from core.hashing import SipHash

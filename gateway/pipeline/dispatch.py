@@ -6,10 +6,9 @@ import asyncio
 from array import array
 from collections.abc import Iterable
 
-from core.token_buckets import TokenBuckets
-
 from core.delivery import Delivery, fill_buckets, mark_submitted, take_live
 from core.model import NotificationClass
+from core.token_buckets import TokenBuckets
 from gateway.metrics import Metrics
 from gateway.pipeline.clock import Clock
 from gateway.pipeline.queue import MAX_BATCH, DeliveryQueue

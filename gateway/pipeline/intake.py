@@ -140,7 +140,7 @@ class Intake:
         except asyncio.CancelledError:
             self._refuse(calls, Unavailable("the gateway is stopping"))
             raise
-        except Exception:  # noqa: BLE001  # the top of a task: no message may take the worker down with it
+        except Exception:  # the top of a task: no message may take the worker down with it
             self._logger.error("intake_failed", exc_info=True)
             self._metrics.task_failure("intake")
             self._refuse(calls, Failure("internal error"))

@@ -63,10 +63,10 @@ class Planner:
         await self.plan_safely(notifications)
 
     async def plan_safely(self, notifications: list[Notification], finished: Finished | None = None) -> None:
-        """Plan at the top of a task: one that cannot be planned, by a fault of ours, ends as failed and stops nothing."""
+        """Plan at the top of a task: what cannot be planned, by a fault of ours, ends as failed and stops nothing."""
         try:
             await self.plan(notifications, finished)
-        except Exception:  # noqa: BLE001  # the top of a task; the journal would bring it back at each start
+        except Exception:  # the top of a task; the journal would bring it back at each start
             self._logger.error("planning_failed", exc_info=True)
             self._metrics.task_failure("planning")
             self._settler.end([n for n in notifications if not n.open_deliveries], DeliveryState.FAILED, "INTERNAL")
