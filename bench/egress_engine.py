@@ -1,0 +1,194 @@
+"""The HTTP/2 client engine against h2load, over the same TLS server, client and server pinned to a core each.
+
+Run `python -m bench.egress_engine`: each cell is the best of several rounds, CPU is the client process's own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import uvloop
+
+from adapters.http2.exchange import Exchange
+from adapters.http2.headers import HeaderBlock
+from adapters.http2.options import PoolOptions, Target
+from adapters.http2.pool import Pool
+from adapters.http2.tls import client_context, server_context
+from adapters.simulators.authority import CertificateAuthority
+from adapters.simulators.fast import apns_answers, fast_server
+
+TOKEN = b"7c" * 32
+BODY = b'{"aps":{"alert":{"title":"Payment received","body":"12.50 EUR from Ada"},"sound":"default"}}'.ljust(200)
+SHARED = [
+    (b"authorization", b"bearer " + b"eyJhbGciOiJFUzI1NiJ9" * 10),
+    (b"apns-topic", b"com.example.wallet"),
+    (b"apns-push-type", b"alert"),
+    (b"apns-priority", b"10"),
+]
+OWN = (b"apns-id", b"eabeae54-14a8-11e5-b60b-1697f925ec7b", b"apns-expiration", b"1700000000")
+HEAD = HeaderBlock([(b":method", b"POST"), (b":scheme", b"https"), (b":authority", b"localhost"), *SHARED])
+CASES = ((1, 100), (1, 1_000), (4, 100), (4, 1_000))
+CLIENT_CORE, SERVER_CORE = 0, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """One run: requests a second, client CPU in us a request, peak memory in MiB at a tenth of it and at its end."""
+
+    per_s: float
+    cpu_us: float
+    early_mib: float = 0.0
+    peak_mib: float = 0.0
+
+
+class Load:
+    """Keeps `streams` requests in flight until `total` are answered."""
+
+    def __init__(self, target: Target, connections: int, streams: int, total: int) -> None:
+        self._pool = Pool(target, self._on_answers, options=PoolOptions(connections=connections))
+        self._connections, self._streams, self._total = connections, streams, total
+        self._sent = self._done = 0
+        self._early_mib = 0.0
+        self._over = asyncio.Event()
+
+    async def run(self) -> Figures:
+        await self._pool.start()
+        for _ in range(500):
+            await asyncio.sleep(0.01)
+            if self._pool.stats().ready == self._connections:
+                break
+        started_s, cpu_s = time.perf_counter(), time.process_time()
+        self._send(self._streams)
+        await self._over.wait()
+        elapsed_s, cpu_s = time.perf_counter() - started_s, time.process_time() - cpu_s
+        await self._pool.close()
+        return Figures(self._total / elapsed_s, cpu_s / self._total * 1e6, self._early_mib, peak_mib())
+
+    def _send(self, count: int) -> None:
+        count = min(count, self._total - self._sent)
+        path = b"/3/device/" + TOKEN
+        self._sent += self._pool.submit([Exchange(HEAD, path, OWN, BODY) for _ in range(count)]) if count else 0
+
+    def _on_answers(self, exchanges: list[Exchange]) -> None:
+        self._done += len(exchanges)
+        if not all(exchange.status in (200, 410) for exchange in exchanges):
+            raise SystemExit("a request was not answered")
+        if not self._early_mib and self._done > self._total // 10:
+            self._early_mib = peak_mib()
+        if self._done >= self._total:
+            self._over.set()
+        self._send(len(exchanges))
+
+
+def peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+async def serve(directory: Path, error_one_in: int) -> None:
+    pair = [directory / "server.pem", directory / "server.key"]
+    server = fast_server(server_context(*pair), apns_answers(error_one_in))
+    await server.start()
+    print(server.port, flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+    await server.close()
+
+
+async def drive(directory: Path, port: int, connections: int, streams: int, total: int) -> None:
+    target = Target("localhost", port, client_context(extra_ca=directory / "ca.pem"))
+    print(json.dumps(asdict(await Load(target, connections, streams, total).run())))
+
+
+def pinned(core: int, *command: str) -> list[str]:
+    return ["taskset", "-c", str(core % (os.cpu_count() or 1)), *command]
+
+
+def ourselves(core: int, *arguments: object) -> list[str]:
+    return pinned(core, sys.executable, "-m", "bench.egress_engine", *map(str, arguments))
+
+
+@contextmanager
+def server_process(directory: Path, error_one_in: int) -> Iterator[int]:
+    command = ourselves(SERVER_CORE, "--serve", directory, "--error-one-in", error_one_in)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield int(process.stdout.readline() if process.stdout else 0)
+        finally:
+            process.terminate()
+
+
+def measure_engine(directory: Path, port: int, connections: int, streams: int, total: int) -> Figures:
+    command = ourselves(CLIENT_CORE, "--drive", directory, port, connections, streams, total)
+    return Figures(**json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+
+
+def measure_h2load(directory: Path, port: int, connections: int, streams: int, total: int) -> Figures:
+    (directory / "body").write_bytes(BODY)
+    fields = [*SHARED, *zip(OWN[::2], OWN[1::2], strict=True)]
+    headers = [part for name, value in fields for part in ("-H", f"{name.decode()}: {value.decode()}")]
+    command = pinned(
+        CLIENT_CORE, "h2load", "-n", str(total), "-c", str(connections), "-m", str(streams // connections),
+        "-d", str(directory / "body"), *headers, f"https://localhost:{port}/3/device/{TOKEN.decode()}",
+    )
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    finished = next(line for line in output.splitlines() if line.startswith("finished in"))
+    return Figures(float(finished.split(",")[1].split()[0]), cpu_s / total * 1e6)
+
+
+def compare(total: int, rounds: int, error_one_in: int) -> None:
+    print(f"{total} requests, best of {rounds}, {f'an error in {error_one_in}' if error_one_in else 'no errors'}")
+    print("conns streams |  engine/s  cpu us  MiB at 10% / end |  h2load/s  cpu us | ratio")
+    with tempfile.TemporaryDirectory() as name, server_process(prepare(Path(name)), error_one_in) as port:
+        for connections, streams in CASES:
+            case = (Path(name), port, connections, streams, total)
+            pairs = [(measure_engine(*case), measure_h2load(*case)) for _ in range(rounds)]
+            engine = max((pair[0] for pair in pairs), key=lambda each: each.per_s)
+            other = max((pair[1] for pair in pairs), key=lambda each: each.per_s)
+            print(
+                f"{connections:5} {streams:7} | {engine.per_s:9,.0f} {engine.cpu_us:7.2f} "
+                f"{engine.early_mib:11.1f} / {engine.peak_mib:.1f} | {other.per_s:9,.0f} {other.cpu_us:7.2f} | "
+                f"{engine.per_s / other.per_s:.2f}",
+                flush=True,
+            )
+
+
+def prepare(directory: Path) -> Path:
+    CertificateAuthority.create(directory).issue_server("server")
+    return directory
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--total", type=int, default=200_000)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--error-one-in", type=int, default=0)
+    parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--drive", nargs=5, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.serve:
+        uvloop.run(serve(arguments.serve, arguments.error_one_in))
+    elif arguments.drive:
+        uvloop.run(drive(Path(arguments.drive[0]), *map(int, arguments.drive[1:])))
+    elif shutil.which("h2load") is None:
+        sys.exit("h2load is missing: apt-get install nghttp2-client")
+    else:
+        compare(arguments.total, arguments.rounds, arguments.error_one_in)
+
+
+if __name__ == "__main__":
+    main()
