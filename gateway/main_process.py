@@ -91,7 +91,7 @@ async def _work(settings: Settings, settings_path: Path, number: int, insecure: 
     async with asyncio.TaskGroup() as tasks:
         parts = await assemble(settings, number, tasks, listening=listening)
         worker = Worker(parts, settings.server.drain_s, ReportPipe.from_env(os.environ))
-        reloader = Reloader(worker, settings, lambda: load(settings_path, insecure=insecure))
+        reloader = Reloader(worker, settings, lambda: load(settings_path, insecure=insecure), tasks)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, worker.stop)
         loop.add_signal_handler(signal.SIGINT, worker.stop)

@@ -14,7 +14,7 @@ from gateway.logs import get_logger
 from gateway.pipeline.routes import Route
 from gateway.scopes import Scopes
 from gateway.settings.apps import ApnsSettings, AppSettings, FcmSettings
-from gateway.settings.changes import changes
+from gateway.settings.changes import changes, in_force
 from gateway.settings.loading import SettingsError
 from gateway.settings.root import Settings
 from gateway.wiring import add_routes, providers_of, rule_book
@@ -24,7 +24,10 @@ from gateway.worker import Worker
 class Reloader:
     """Applies new settings to a running worker; one reload at a time."""
 
-    def __init__(self, worker: Worker, settings: Settings, read: Callable[[], Settings]) -> None:
+    def __init__(
+        self, worker: Worker, settings: Settings, read: Callable[[], Settings], tasks: asyncio.TaskGroup
+    ) -> None:
+        self._tasks = tasks
         self._worker = worker
         self._settings = settings
         self._read = read
@@ -58,7 +61,7 @@ class Reloader:
         for route, channel in replaced:
             await channel.start()
             old, route.channel = route.channel, channel
-            asyncio.get_running_loop().create_task(old.close(fresh.server.drain_s), name=f"drain of {route.label}")
+            self._tasks.create_task(old.close(fresh.server.drain_s), name=f"drain of {route.label}")
             parts.dispatcher.wake(route)
         rules = rule_book(fresh, self._rates)
         parts.buckets.set_rules(rules.rates)
@@ -68,7 +71,7 @@ class Reloader:
         parts.set_scopes(Scopes(providers_of(fresh), parts.tags))
         self._worker.drain_s = fresh.server.drain_s
         logs.set_level(fresh.log.level)
-        self._settings = fresh
+        self._settings = in_force(self._settings, fresh)
         self._logger.info("reloaded", keys=list(found.keys))
 
     def _replaced(self, fresh: Settings, changed: frozenset[str]) -> list[tuple[Route, Channel]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
+from copy import copy
 
 from gateway.client.answers import Accepted, accepted
 from gateway.client.errors import (
@@ -224,8 +225,7 @@ class Outbox:
 
 
 def _about(failure: WalletpushError, key: str) -> WalletpushError:
-    """Return the failure for one entry: an exception must not be raised at two places."""
-    copy = failure.__class__.__new__(failure.__class__, *failure.args)
-    copy.__dict__.update(failure.__dict__)
-    copy.idempotency_key = key
-    return copy
+    # An exception that is raised at several places collects the traceback of all.
+    one = copy(failure)
+    one.idempotency_key = key
+    return one

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import grpc
 
 from gateway.client.channel import Metadata
-from gateway.client.errors import Failed, Transient, Unavailable, WalletpushError, from_call
+from gateway.client.errors import Failed, Unavailable, WalletpushError, from_call
 from gateway.client.options import Retry
 from gateway.client.outbox import Chunk, Outbox
 from gateway.client.retrying import pause_s
@@ -49,14 +49,11 @@ class Stream:
         """Open a call, use it until it ends, return why it did."""
         call = self._open(metadata=self._metadata)
         try:
-            async with asyncio.timeout(None) as stall:
-                writer = asyncio.ensure_future(self._write(call, stall))
-                try:
-                    return await self._read(call, stall)
-                finally:
-                    writer.cancel()
-                    with suppress(asyncio.CancelledError):
-                        await writer
+            async with asyncio.timeout(None) as stall, asyncio.TaskGroup() as tasks:
+                writer = tasks.create_task(self._write(call, stall))
+                failure = await self._read(call, stall)
+                writer.cancel()
+                return failure
         except TimeoutError:
             return Unavailable(f"no acknowledgement for {self._retry.stall_s} s")
         finally:
@@ -101,11 +98,8 @@ class Stream:
         return True
 
     def _watch(self, stall: asyncio.Timeout) -> None:
-        waits = asyncio.get_running_loop().time() + self._retry.stall_s if self._unacknowledged else None
+        until_s = asyncio.get_running_loop().time() + self._retry.stall_s if self._unacknowledged else None
+        # It may have run out in this very turn of the loop.
         with suppress(RuntimeError):
-            stall.reschedule(waits)
+            stall.reschedule(until_s)
 
-
-def is_transient(failure: WalletpushError) -> bool:
-    """Tell whether the same may work later."""
-    return isinstance(failure, Transient)
