@@ -13,7 +13,7 @@ from adapters.apns.push_id import stamp
 from adapters.apns.push_types import PushTypeRule
 from adapters.apns.shapes import Shape, ShapeBook
 from adapters.http2.exchange import Exchange
-from adapters.line import Line, PoolFactory
+from adapters.line import ExchangePool, Line, PoolFactory
 from core.delivery import Delivery, Notification
 from core.model import Environment, PushType
 from core.ports import Sink
@@ -74,6 +74,11 @@ class ApnsChannel:
         self._answers = AnswerBook(
             self._line, tokens, unix_s, settings.faults_per_connection, environment_certain=settings.environment_certain
         )
+
+    @property
+    def pool(self) -> ExchangePool:
+        """The pool in use, for its figures."""
+        return self._line.pool
 
     @property
     def capacity(self) -> int:

@@ -18,7 +18,7 @@ from adapters.fcm.table import NOT_SENT, TIMED_OUT, UNKNOWN, Remedy, Row, read_a
 from adapters.http2.exchange import Exchange
 from adapters.http2.fate import Fate
 from adapters.http2.headers import HeaderBlock
-from adapters.line import Line, PoolFactory
+from adapters.line import ExchangePool, Line, PoolFactory
 from core.delivery import Delivery, Notification
 from core.ports import Sink
 from core.reaction import DELIVERED, Outcome, OutcomeKind
@@ -61,6 +61,11 @@ class FcmChannel:
         self._head: HeaderBlock | None = None
         self._known: dict[tuple[int, bytes], Row] = {}
         self._line = Line(make_pool, self._take_answers, self._tell_capacity)
+
+    @property
+    def pool(self) -> ExchangePool:
+        """The pool in use, for its figures."""
+        return self._line.pool
 
     @property
     def capacity(self) -> int:

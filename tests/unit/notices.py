@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 
 from core.content.message import Content
 from core.delivery import Delivery, Flow, Notification, assign_place
@@ -14,14 +15,19 @@ FLOW = Flow(1, [], [])
 
 def notice(
     content: Content | None = None, *, push_type: int = PushType.ALERT, collapse_id: bytes = b"", number: int = 1,
-    klass: int = NotificationClass.TRANSACTIONAL, ttl_ms: int = 3_600_000,
+    accepted_unix_ms: int = NOW_MS,
 ) -> Notification:  # fmt: skip
     notification = Notification(
-        "bank", "app", "", klass, push_type, collapse_id, NOW_MS, 0, NOW_MS + ttl_ms, 1, 1, (), (),
-        content or Content(title="Paid", body="12.50 EUR"),
+        "bank", "app", "", NotificationClass.TRANSACTIONAL, push_type, collapse_id, accepted_unix_ms, 0,
+        accepted_unix_ms + 3_600_000, 1, 1, (), (), content or Content(title="Paid", body="12.50 EUR"),
     )  # fmt: skip
     assign_place(notification, hashlib.sha256(number.to_bytes(8)).digest()[:16], 1, number)
     return notification
+
+
+def live_notice(content: Content | None = None, *, number: int = 1) -> Notification:
+    """A notification of this moment, for servers that look at the clock."""
+    return notice(content, number=number, accepted_unix_ms=time.time_ns() // 1_000_000)
 
 
 def delivery(
