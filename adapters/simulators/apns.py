@@ -110,7 +110,7 @@ class ApnsSimulator:
         if luck is Luck.RESET:
             self._ledger.record_unanswered()
             return CUT
-        return self._refuse(refusal, message_id, token) if refusal else Answer(200, (b"apns-id", message_id))
+        return self._refuse(refusal, message_id, token) if refusal else self._accept(message_id)
 
     def _judge(
         self,
@@ -184,6 +184,12 @@ class ApnsSimulator:
         pushes = self._recent.get(token, 0) + 1
         self._recent[token] = pushes
         return pushes > self._rules.device_pushes_per_s
+
+    def _accept(self, message_id: bytes) -> Answer:
+        if not self._rules.sandbox:
+            return Answer(200, (b"apns-id", message_id))
+        # The sandbox alone gives the id by which Apple's push console finds a message.
+        return Answer(200, (b"apns-id", message_id, b"apns-unique-id", str(uuid.uuid4()).encode()))
 
     def _refuse(self, refusal: Refusal, message_id: bytes, token: bytes) -> Answer:
         extra: tuple[bytes, ...] = (b"apns-id", message_id)

@@ -19,6 +19,7 @@ from adapters.simulators.answer import CUT, Answer
 from adapters.simulators.bearer_tokens import BearerTokens
 from adapters.simulators.connection_state import ConnectionState
 from adapters.simulators.faults import Dice, Faults, Luck
+from adapters.simulators.fcm_checks import Violation
 from adapters.simulators.fcm_errors import (
     INTERNAL,
     MALFORMED_JSON,
@@ -33,8 +34,7 @@ from adapters.simulators.fcm_errors import (
     invalid_argument,
     quota_exceeded,
 )
-from adapters.simulators.fcm_limits import limit_violations, part
-from adapters.simulators.fcm_schema import Violation, schema_violations
+from adapters.simulators.fcm_schema import part, violations
 from adapters.simulators.ledger import ACCEPTED, VALIDATED, Ledger
 from adapters.simulators.token_book import TokenBook
 
@@ -94,7 +94,9 @@ class FcmSimulator:
             self._ledger.record(*envelope, (0, "Swallowed"))
             self._ledger.record_unanswered()
             return None
-        refusal = _own_failure(luck) or self._judge(method, path, fields, request, message)
+        refusal = _own_failure(luck) if luck else None
+        if refusal is None:
+            refusal = self._judge(method, path, fields, request, len(body))
         if refusal is None:
             refusal = self._judge_device(luck, envelope.token)
         if refusal is not None:
@@ -113,7 +115,7 @@ class FcmSimulator:
         path: bytes,
         fields: list[tuple[bytes, bytes]],
         request: Mapping[str, object] | None,
-        message: Mapping[str, object],
+        size: int,
     ) -> FcmRefusal | None:
         target = _PATH(path)
         if target is None or method != b"POST":
@@ -125,8 +127,8 @@ class FcmSimulator:
             return PERMISSION_DENIED if project in self._rules.other_projects else PROJECT_NOT_FOUND
         if request is None:
             return MALFORMED_JSON
-        violations = schema_violations(request) or limit_violations(message)
-        return invalid_argument(violations) if violations else None
+        wrong = violations(request, size)
+        return invalid_argument(wrong) if wrong else None
 
     def _judge_device(self, luck: Luck, token: bytes) -> FcmRefusal | None:
         if luck is Luck.UNREGISTERED:

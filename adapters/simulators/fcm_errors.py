@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import orjson
 
-from adapters.simulators.fcm_schema import Violation
+from adapters.simulators.fcm_checks import Violation
 
 Detail = dict[str, object]
 

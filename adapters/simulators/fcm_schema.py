@@ -5,98 +5,40 @@ Source: https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Mapping
 
-Check = Callable[[object, str], Iterator["Violation"]]
+from adapters.simulators.fcm_checks import (
+    Violation,
+    camel_case,
+    data,
+    list_of,
+    matching,
+    message_of,
+    of_type,
+    one_of,
+    strings,
+    struct,
+    time_to_live,
+)
 
+MAX_BYTES = 4096
+TARGETS = ("token", "topic", "condition")
 
-class Violation(NamedTuple):
-    """A field that is wrong; field is a path such as `message.android.ttl`. unknown: there is no such field."""
+_STRING = of_type("string", str)
+_BOOL = of_type("boolean", bool)
+_INT = of_type("integer", int)
+_FLOAT = of_type("number", float, int)
+_LABEL = matching(r"[A-Za-z0-9\-_.~%]{1,50}", "1 to 50 of A-Z a-z 0-9 - _ . ~ % expected")
 
-    field: str
-    why: str
-    unknown: bool = False
-
-
-def _scalar(kind: type, name: str) -> Check:
-    def check(found: object, path: str) -> Iterator[Violation]:
-        # bool is an int to Python, not to JSON.
-        if not isinstance(found, kind) or (kind is int and isinstance(found, bool)):
-            yield Violation(path, f"{name} expected")
-
-    return check
-
-
-def _one_of(*names: str) -> Check:
-    def check(found: object, path: str) -> Iterator[Violation]:
-        if found not in names:
-            yield Violation(path, f"one of {', '.join(names)} expected")
-
-    return check
-
-
-def _list_of(item: Check) -> Check:
-    def check(found: object, path: str) -> Iterator[Violation]:
-        if not isinstance(found, list):
-            yield Violation(path, "array expected")
-            return
-        for index, each in enumerate(found):
-            yield from item(each, f"{path}[{index}]")
-
-    return check
-
-
-def _strings(found: object, path: str) -> Iterator[Violation]:
-    if not isinstance(found, dict):
-        yield Violation(path, "object expected")
-        return
-    for key, text in found.items():
-        if not isinstance(text, str):
-            yield Violation(f"{path}[{key}]", "string expected")
-
-
-def _struct(found: object, path: str) -> Iterator[Violation]:
-    if not isinstance(found, dict):
-        yield Violation(path, "object expected")
-
-
-def _message(fields: Mapping[str, Check]) -> Check:
-    # Google's JSON takes both spellings of a field's name.
-    known = {**{_camel(name): check for name, check in fields.items()}, **fields}
-
-    def check(found: object, path: str) -> Iterator[Violation]:
-        if not isinstance(found, dict):
-            yield Violation(path, "object expected")
-            return
-        for name, part in found.items():
-            if name not in known:
-                yield Violation(path, f'no field "{name}" here', unknown=True)
-            elif part is not None:
-                yield from known[name](part, f"{path}.{name}" if path else name)
-
-    return check
-
-
-def _camel(name: str) -> str:
-    head, *rest = name.split("_")
-    return head + "".join(part.capitalize() for part in rest)
-
-
-_STRING = _scalar(str, "string")
-_BOOL = _scalar(bool, "boolean")
-_INT = _scalar(int, "integer")
-_FLOAT = _scalar((int, float), "number")  # type: ignore[arg-type]
-
-_ANALYTICS = _message({"analytics_label": _STRING})
-_NOTIFICATION = _message({"title": _STRING, "body": _STRING, "image": _STRING})
-_COLOR = _message(dict.fromkeys(("red", "green", "blue", "alpha"), _FLOAT))
-_LIGHT = _message({"color": _COLOR, "light_on_duration": _STRING, "light_off_duration": _STRING})
-_ANDROID_NOTIFICATION = _message(
+_ANALYTICS = message_of({"analytics_label": _LABEL})
+_NOTIFICATION = message_of({"title": _STRING, "body": _STRING, "image": _STRING})
+_COLOR = message_of(dict.fromkeys(("red", "green", "blue", "alpha"), _FLOAT))
+_LIGHT = message_of({"color": _COLOR, "light_on_duration": _STRING, "light_off_duration": _STRING})
+_ANDROID_NOTIFICATION = message_of(
     {
         **dict.fromkeys(
             (
-                *("title", "body", "icon", "color", "sound", "tag", "click_action", "body_loc_key", "title_loc_key"),
+                *("title", "body", "icon", "sound", "tag", "click_action", "body_loc_key", "title_loc_key"),
                 *("channel_id", "ticker", "event_time", "image"),
             ),
             _STRING,
@@ -105,26 +47,27 @@ _ANDROID_NOTIFICATION = _message(
             ("sticky", "local_only", "default_sound", "default_vibrate_timings", "default_light_settings"), _BOOL
         ),
         "bypass_proxy_notification": _BOOL,
-        "body_loc_args": _list_of(_STRING),
-        "title_loc_args": _list_of(_STRING),
-        "vibrate_timings": _list_of(_STRING),
+        "color": matching("#[0-9A-Fa-f]{6}", "#rrggbb expected"),
+        "body_loc_args": list_of(_STRING),
+        "title_loc_args": list_of(_STRING),
+        "vibrate_timings": list_of(_STRING),
         "notification_count": _INT,
         "light_settings": _LIGHT,
-        "notification_priority": _one_of(
+        "notification_priority": one_of(
             *("PRIORITY_UNSPECIFIED", "PRIORITY_MIN", "PRIORITY_LOW", "PRIORITY_DEFAULT"),
             *("PRIORITY_HIGH", "PRIORITY_MAX"),
         ),
-        "visibility": _one_of("VISIBILITY_UNSPECIFIED", "PRIVATE", "PUBLIC", "SECRET"),
-        "proxy": _one_of("PROXY_UNSPECIFIED", "ALLOW", "DENY", "IF_PRIORITY_LOWERED"),
+        "visibility": one_of("VISIBILITY_UNSPECIFIED", "PRIVATE", "PUBLIC", "SECRET"),
+        "proxy": one_of("PROXY_UNSPECIFIED", "ALLOW", "DENY", "IF_PRIORITY_LOWERED"),
     }
 )
-_ANDROID = _message(
+_ANDROID = message_of(
     {
         "collapse_key": _STRING,
-        "priority": _one_of("NORMAL", "HIGH", "normal", "high"),
-        "ttl": _STRING,
+        "priority": one_of("NORMAL", "HIGH", "normal", "high"),
+        "ttl": time_to_live,
         "restricted_package_name": _STRING,
-        "data": _strings,
+        "data": data,
         "notification": _ANDROID_NOTIFICATION,
         "fcm_options": _ANALYTICS,
         "direct_boot_ok": _BOOL,
@@ -132,36 +75,36 @@ _ANDROID = _message(
         "restricted_satellite_ok": _BOOL,
     }
 )
-_WEBPUSH = _message(
+_WEBPUSH = message_of(
     {
-        "headers": _strings,
-        "data": _strings,
-        "notification": _struct,
-        "fcm_options": _message({"link": _STRING, "analytics_label": _STRING}),
+        "headers": strings,
+        "data": strings,
+        "notification": struct,
+        "fcm_options": message_of({"link": matching("https://.+", "an https URL expected"), "analytics_label": _LABEL}),
     }
 )
-_APNS = _message(
+_APNS = message_of(
     {
-        "headers": _strings,
-        "payload": _struct,
-        "fcm_options": _message({"analytics_label": _STRING, "image": _STRING}),
+        "headers": strings,
+        "payload": struct,
+        "fcm_options": message_of({"analytics_label": _LABEL, "image": _STRING}),
         "live_activity_token": _STRING,
     }
 )
-_BODY = _message(
+_BODY = message_of(
     {
         "validate_only": _BOOL,
-        "message": _message(
+        "message": message_of(
             {
                 "name": _STRING,
-                "data": _strings,
+                "data": data,
                 "notification": _NOTIFICATION,
                 "android": _ANDROID,
                 "webpush": _WEBPUSH,
                 "apns": _APNS,
                 "fcm_options": _ANALYTICS,
-                "token": _STRING,
-                "topic": _STRING,
+                "token": matching(r"[A-Za-z0-9_:%.\-]{8,4096}", "not a registration token"),
+                "topic": matching(r"(?:/topics/)?[A-Za-z0-9\-_.~%]{1,900}", "not a topic name"),
                 "condition": _STRING,
             }
         ),
@@ -169,6 +112,45 @@ _BODY = _message(
 )
 
 
-def schema_violations(body: object) -> list[Violation]:
-    """Return the fields of a decoded body that are unknown or of another type than they should be."""
-    return list(_BODY(body, ""))
+def violations(body: Mapping[str, object], size: int) -> list[Violation]:
+    """Return what is wrong with a decoded body of so many bytes of JSON."""
+    wrong = _BODY(body)
+    if wrong:
+        return wrong
+    message = body.get("message")
+    if not isinstance(message, Mapping) or sum(bool(message.get(target)) for target in TARGETS) != 1:
+        return [Violation("message", "exactly one of token, topic and condition expected")]
+    # Texts and data are a part of the JSON, so a small body needs no count.
+    if size > MAX_BYTES and counted_bytes(message) > MAX_BYTES:
+        return [Violation("message", f"larger than {MAX_BYTES} bytes")]
+    return []
+
+
+def counted_bytes(message: Mapping[str, object]) -> int:
+    """Return the bytes that count against the limit: what reaches the device. Google publishes no exact rule."""
+    return _text_bytes(message.get("notification")) + max(
+        _text_bytes(message.get("data")),
+        _text_bytes(part(message, "android", "data")) + _text_bytes(part(message, "android", "notification")),
+        _text_bytes(part(message, "apns", "payload")),
+    )
+
+
+def part(message: Mapping[str, object], *names: str) -> object:
+    """Return a field by its snake_case names, whichever of Google's two spellings was used; None if absent."""
+    found: object = message
+    for name in names:
+        if type(found) is not dict:
+            return None
+        value = found.get(name)
+        found = found.get(camel_case(name)) if value is None and "_" in name else value
+    return found
+
+
+def _text_bytes(found: object) -> int:
+    if isinstance(found, str):
+        return len(found) if found.isascii() else len(found.encode())
+    if isinstance(found, dict):
+        return sum(_text_bytes(key) + _text_bytes(each) for key, each in found.items())
+    if isinstance(found, list):
+        return sum(_text_bytes(each) for each in found)
+    return 0 if found is None else 4

@@ -53,6 +53,12 @@ async def test_push_without_id_is_given_one(apns: ApnsCaller) -> None:
     assert uuid.UUID(answer.headers["apns-id"]).version == 4
 
 
+async def test_sandbox_alone_gives_a_unique_id(simulation: Simulation, apns: ApnsCaller) -> None:
+    async with ApnsCaller(simulation, sandbox=True) as sandbox:
+        answers = [await apns.push(), await sandbox.push()]
+    assert ["apns-unique-id" in answer.headers for answer in answers] == [False, True]
+
+
 async def test_wallet_pass_push_of_an_empty_object_is_accepted(apns: ApnsCaller) -> None:
     answer = await apns.push(body=b"{}", apns_topic="pass.com.example.loyalty")
     assert answer.status_code == 200
