@@ -38,7 +38,9 @@ class Simulation:
         keeps_ids = settings.mode == "truthful"
         self.settings = settings
         self.credentials = credentials
-        self.ports = settings.ports._replace(oauth=settings.ports.oauth or _free_port(settings.host))
+        # Bound at once, because the assertions' audience names the port.
+        self._oauth_socket = _bind(settings.host, settings.ports.oauth, shared=settings.shares_ports)
+        self.ports = settings.ports._replace(oauth=self._oauth_socket.getsockname()[1])
         self.token_uri = f"https://{settings.host}:{self.ports.oauth}/token"
         self.ledgers: dict[Provider, Ledger] = {
             name: Ledger(keeps_ids=keeps_ids, clock_s=clock_s) for name in PROVIDERS
@@ -73,6 +75,7 @@ class Simulation:
             await server.close()
         if self._oauth_runner is not None:
             await self._oauth_runner.cleanup()
+        self._oauth_socket.close()
 
     async def apply(self, provider: Provider, faults: Faults) -> None:
         """Let a provider misbehave so from now on. Raises FaultsUnknownError in fast mode."""
@@ -149,10 +152,8 @@ class Simulation:
     async def _start_oauth(self) -> None:
         runner = web.AppRunner(self.oauth.application(), access_log=None)
         await runner.setup()
-        tls, shared = self.credentials.oauth_context(), self.settings.shares_ports
-        site = web.TCPSite(runner, self.settings.host, self.ports.oauth, ssl_context=tls, reuse_port=shared)
-        await site.start()
         self._oauth_runner = runner
+        await web.SockSite(runner, self._oauth_socket, ssl_context=self.credentials.oauth_context()).start()
         self.credentials.write_service_account(self.token_uri)
 
     async def _reopen(self, provider: Provider, after_s: float) -> None:
@@ -160,8 +161,14 @@ class Simulation:
         await self._listen(provider)
 
 
-def _free_port(host: str) -> int:
-    # The assertion's audience names the port, so it must be known before the endpoint is made.
-    with socket.create_server((host, 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
+def _bind(host: str, port: int, *, shared: bool) -> socket.socket:
+    found = socket.socket(socket.AF_INET)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        found.bind((host, port))
+    except OSError:
+        found.close()
+        raise
+    return found
