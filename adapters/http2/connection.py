@@ -227,7 +227,7 @@ class Connection(asyncio.BufferedProtocol):
             self.retire("stream ids used up")
 
     def _flush(self) -> None:
-        if self.state is State.CLOSED or self._transport is None:
+        if self.state is State.CLOSED or self._transport is None or self._transport.is_closing():
             return
         try:
             data = self._session.drain()
@@ -239,12 +239,15 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.write(data)
         if self._session.over:
             self._transport.close()
+            self._loop.call_soon(self.retire, "the session is over")
 
     def _close_if_drained(self) -> None:
-        if self.state is State.DRAINING and self._session.live == 0 and self._transport is not None:
-            self._session.goaway()
-            self._flush()
-            self._transport.close()
+        transport = self._transport
+        if self.state is not State.DRAINING or self._session.live or transport is None or transport.is_closing():
+            return
+        self._session.goaway()
+        self._flush()
+        transport.close()
 
     def _tick(self) -> None:
         now_ns = time.monotonic_ns()

@@ -25,6 +25,7 @@ STAGGER_S = 0.05
 class PoolStats:
     """A pool at one moment; counts and bytes run since it was made, over connections that are gone too."""
 
+    connecting: int
     ready: int
     draining: int
     in_flight: int
@@ -62,7 +63,7 @@ class Pool:
         self._starved = True
         self._free = asyncio.Event()
         self._futures: dict[Exchange, asyncio.Future[Exchange]] = {}
-        self._opened = self._lost = self._failures = self._bytes_in = self._bytes_out = 0
+        self._dialling = self._opened = self._lost = self._failures = self._bytes_in = self._bytes_out = 0
 
     @property
     def capacity(self) -> int:
@@ -82,6 +83,7 @@ class Pool:
         """Return the figures for metrics."""
         present = self.connections
         return PoolStats(
+            connecting=self._dialling,
             ready=len(self._ready),
             draining=len(self._draining),
             in_flight=sum(connection.live for connection in present),
@@ -241,7 +243,11 @@ class Pool:
         """Hold one connection from its dialling until it takes no more; return whether it lived long enough."""
         loop = asyncio.get_running_loop()
         async with self._connecting:
-            connection = await dial(self.target, self._connection_options, self)
+            self._dialling += 1
+            try:
+                connection = await dial(self.target, self._connection_options, self)
+            finally:
+                self._dialling -= 1
         born_s = loop.time()
         await connection.left.wait()
         log.info("http2.left", target=str(self.target), why=connection.reason)

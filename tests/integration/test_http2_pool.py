@@ -144,8 +144,9 @@ async def test_unreachable_target_is_retried_with_backoff_until_it_is_there(hear
 async def test_connects_are_bounded_at_any_moment(heard: Recorder) -> None:
     many = replace(FAST, connections=12, connecting_at_once=3)
     silent = Faults(silent=True)
-    async with serving(faults=silent) as server, pooled(server, heard, many):
+    async with serving(faults=silent) as server, pooled(server, heard, many) as pool:
         await heard.until(lambda: server.accepted == 3)
+        assert pool.stats().connecting == 3
         await asyncio.sleep(0.2)
         assert server.accepted == 3
         server.faults = Faults()

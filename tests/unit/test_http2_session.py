@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from sys import getrefcount
 
 import pytest
 from hypothesis import given, settings
@@ -106,6 +107,28 @@ def test_exchange_in_flight_outlives_every_other_reference() -> None:
         request.respond(200)
     wire.run()
     assert [each.tag for each in wire.client.take_finished()] == [1, 2]
+
+
+@pytest.mark.parametrize("ending", ["answer", "body", "reset", "expire", "lose"])
+def test_ended_exchange_is_let_go(ending: str) -> None:
+    wire = Wire()
+    sent = an_exchange()
+    before = getrefcount(sent)
+    wire.client.submit([sent], 0)
+    assert getrefcount(sent) == before + 1
+    [request] = wire.run()
+    if ending in ("answer", "body"):
+        request.respond(200, None, b"x" if ending == "body" else b"")
+    elif ending == "reset":
+        request.reset(2)
+    elif ending == "expire":
+        wire.client.expire(0)
+    else:
+        wire.client.lose()
+    if ending != "lose":
+        wire.run()
+    assert wire.client.take_finished() == [sent]
+    assert getrefcount(sent) == before
 
 
 def test_session_dropped_with_live_exchanges_releases_them() -> None:
