@@ -26,7 +26,7 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
 
 
 def open_channel(address: str, tls: Tls | None, *, insecure: bool) -> grpc.aio.Channel:
-    """Make a channel; it connects at its first call. Raises ValueError for plain text beyond loopback, unless insecure."""
+    """Make a channel, which connects at its first call. Raises ValueError for plain text beyond loopback."""
     if tls is not None:
         return grpc.aio.secure_channel(address, _credentials(tls), _options(tls))
     if not insecure and not is_loopback(address):

@@ -16,7 +16,8 @@ WalletpushError
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from copy import copy
+from typing import NamedTuple, cast
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -117,9 +118,16 @@ def from_status(status: status_pb2.Status) -> WalletpushError:
     return Failed(message)
 
 
+def about(failure: WalletpushError, key: str) -> WalletpushError:
+    """Return a copy for one notification: an exception raised at several places collects the traceback of all."""
+    one = copy(failure)
+    one.idempotency_key = key
+    return one
+
+
 def from_call(error: grpc.aio.AioRpcError) -> WalletpushError:
     """Read how a call ended."""
-    trailers = error.trailing_metadata() or ()
+    trailers = cast("Iterable[tuple[str, str | bytes]]", error.trailing_metadata() or ())
     for key, value in trailers:
         if key == _DETAILS_KEY and isinstance(value, bytes):
             return from_status(status_pb2.Status.FromString(value))

@@ -22,7 +22,9 @@ SILENCE_S = 30.0
 class Follower:
     """One iteration of `watch_receipts`."""
 
-    def __init__(self, stub: DeliveryServiceStub, metadata: Metadata, retry: Retry, request: pb.WatchReceiptsRequest) -> None:
+    def __init__(
+        self, stub: DeliveryServiceStub, metadata: Metadata, retry: Retry, request: pb.WatchReceiptsRequest
+    ) -> None:
         self._stub = stub
         self._metadata = metadata
         self._retry = retry
@@ -55,7 +57,7 @@ class Follower:
             while True:
                 async with asyncio.timeout(SILENCE_S):
                     answer = await call.read()
-                if answer is grpc.aio.EOF:
+                if not isinstance(answer, pb.WatchReceiptsResponse):
                     return
                 self._failures = 0
                 self._heard_s = asyncio.get_running_loop().time()

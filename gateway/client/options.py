@@ -9,7 +9,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """ca_file: PEM bundle to trust, None is gRPC's own. cert_file, key_file: for mTLS. server_name: if not the host's."""
+    """ca_file: PEM bundle to trust, None is gRPC's own. cert_file, key_file: for mTLS. server_name: if another."""
 
     ca_file: Path | None = None
     cert_file: Path | None = None
@@ -24,7 +24,7 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class Batching:
-    """When a chunk of the stream is closed: by count, by size, or by its first message's wait while others are in flight.
+    """When a chunk of the stream is closed: by count, by size, or by its first message's wait.
 
     With nothing in flight a chunk leaves at once, so that a lone caller never waits.
     """
@@ -52,7 +52,7 @@ class FlowControl:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """What is transient is tried again until deadline_s after the call, with full jitter below base_s * 2**n, at most cap_s.
+    """What is transient is tried again until deadline_s after the call, with full jitter, base_s * 2**n up to cap_s.
 
     stall_s: a stream that acknowledges nothing for so long is given up and what it carried sent on a new one.
     """

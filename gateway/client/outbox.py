@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
-from copy import copy
 
 from gateway.client.answers import Accepted, accepted
 from gateway.client.errors import (
@@ -14,6 +13,7 @@ from gateway.client.errors import (
     Transient,
     Unavailable,
     WalletpushError,
+    about,
     from_status,
 )
 from gateway.client.flow import Gate
@@ -45,7 +45,7 @@ Chunk = list[Entry]
 
 
 class Outbox:
-    """Gives out chunks when they are due, and settles them; every entry ends in a result or an error by its deadline."""
+    """Gives out chunks when they are due, and settles them; every entry has an answer or an error by its deadline."""
 
     def __init__(self, batching: Batching, limits: FlowControl, retry: Retry) -> None:
         self._loop = asyncio.get_running_loop()
@@ -212,7 +212,7 @@ class Outbox:
 
     def _fail(self, entry: Entry, failure: WalletpushError) -> None:
         if self._forget(entry) and not entry.outcome.done():
-            entry.outcome.set_exception(_about(failure, entry.key))
+            entry.outcome.set_exception(about(failure, entry.key))
 
     def _forget(self, entry: Entry) -> bool:
         if entry not in self._outstanding:
@@ -222,10 +222,3 @@ class Outbox:
         if not self._outstanding:
             self._empty.set()
         return True
-
-
-def _about(failure: WalletpushError, key: str) -> WalletpushError:
-    # An exception that is raised at several places collects the traceback of all.
-    one = copy(failure)
-    one.idempotency_key = key
-    return one

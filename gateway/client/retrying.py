@@ -25,7 +25,7 @@ def pause_s(retry: Retry, failures: int, retry_after_s: float = 0.0) -> float:
 
 
 async def retrying(attempt: Callable[[float], Awaitable[T]], retry: Retry) -> T:
-    """Call attempt(seconds left) until it works; raise what is not transient, or the last failure before the deadline."""
+    """Call attempt(seconds left) until it works; raise what is not transient, or the last failure at the deadline."""
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + retry.deadline_s
     failures = 0

@@ -47,7 +47,8 @@ class Stream:
 
     async def _session(self) -> WalletpushError:
         """Open a call, use it until it ends, return why it did."""
-        call = self._open(metadata=self._metadata)
+        # Typed as if requests had to come from an iterator; without one they are written.
+        call = self._open(metadata=self._metadata)  # type: ignore[call-arg]
         try:
             async with asyncio.timeout(None) as stall, asyncio.TaskGroup() as tasks:
                 writer = tasks.create_task(self._write(call, stall))
@@ -76,13 +77,13 @@ class Stream:
 
     async def _read(self, call: Call, stall: asyncio.Timeout) -> WalletpushError:
         try:
-            while (answer := await call.read()) is not grpc.aio.EOF:
+            while isinstance(answer := await call.read(), pb.SendStreamResponse):
                 if not self._settle(answer):
                     return Failed(f"an acknowledgement that fits no chunk: {answer.sequence}")
                 self._watch(stall)
         except grpc.aio.AioRpcError as error:
             failure = from_call(error)
-            # A fault of one message would be told in its result: this one is the stream's, and all of it can come again.
+            # A fault of one message would be told in its result: this one is the stream's, and another may do.
             return Unavailable(str(failure)) if isinstance(failure, Failed) else failure
         return Unavailable("the gateway ended the stream")
 

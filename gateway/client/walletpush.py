@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from gateway.client.answers import Accepted, Receipts, accepted
 from gateway.client.channel import key_metadata, open_channel
-from gateway.client.errors import Closed, Failed, Transient, WalletpushError, from_status
+from gateway.client.errors import Closed, Failed, Transient, WalletpushError, about, from_status
 from gateway.client.following import Follower
 from gateway.client.options import Batching, FlowControl, Retry, Tls
 from gateway.client.outbox import Outbox
@@ -25,6 +25,7 @@ from protos.walletpush.v1.receipt_pb2 import NotificationReceipt
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 MAX_BATCH = 1_000
+_BATCHING, _FLOW_CONTROL, _RETRY = Batching(), FlowControl(), Retry()
 
 
 class Walletpush:
@@ -42,9 +43,9 @@ class Walletpush:
         key: str | None = None,
         tls: Tls | None = None,
         insecure: bool = False,
-        batching: Batching = Batching(),
-        flow_control: FlowControl = FlowControl(),
-        retry: Retry = Retry(),
+        batching: Batching = _BATCHING,
+        flow_control: FlowControl = _FLOW_CONTROL,
+        retry: Retry = _RETRY,
     ) -> None:
         """Raises ValueError for plain text beyond loopback. Needs a running loop; connects at its first call."""
         self._retry = retry
@@ -103,7 +104,7 @@ class Walletpush:
     async def send_batch(self, notifications: Sequence[Notification]) -> list[Accepted | WalletpushError]:
         """Send several in calls of up to 1,000; return what became of each, in their order.
 
-        What stays transient after the retry deadline is among the errors; a failed call raises.
+        A call that fails as a whole is an error for each of its notifications; nothing is raised.
         """
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + self._retry.deadline_s
@@ -124,7 +125,7 @@ class Walletpush:
     async def watch_receipts(
         self, cursor: str = "", *, app: str = "", until_caught_up: bool = False
     ) -> AsyncIterator[Receipts]:
-        """Follow deliveries as they end, over disconnects; cursor as the contract says: "", "begin" or an earlier one."""
+        """Follow deliveries as they end, over disconnects; cursor: "" from now on, "begin", or an earlier one."""
         request = pb.WatchReceiptsRequest(cursor=cursor, app=app, until_caught_up=until_caught_up)
         async for receipts in Follower(self._deliveries, self._metadata, self._retry, request).receipts():
             yield receipts
@@ -163,15 +164,20 @@ class Walletpush:
         outcomes: list[Accepted | WalletpushError] = []
         for start in range(0, len(keyed), MAX_BATCH):
             part = keyed[start : start + MAX_BATCH]
-            request = pb.SendBatchRequest(notifications=part)
-            answer: pb.SendBatchResponse = await self._call(self._deliveries.SendBatch, request)
-            outcomes += [_outcome(result, one) for one, result in zip(part, answer.results, strict=True)]
+            outcomes += await self._send_call(part)
         return outcomes
 
-    async def _call(self, method: Callable[..., Any], request: object) -> Any:  # noqa: ANN401  # the stubs are untyped
-        return await retrying(
-            lambda left_s: method(request, timeout=left_s, metadata=self._metadata), self._retry
-        )
+    async def _send_call(self, part: Sequence[Notification]) -> list[Accepted | WalletpushError]:
+        try:
+            answer: pb.SendBatchResponse = await self._call(
+                self._deliveries.SendBatch, pb.SendBatchRequest(notifications=part)
+            )
+        except WalletpushError as error:
+            return [about(error, one.idempotency_key) for one in part]
+        return [_outcome(result, one) for one, result in zip(part, answer.results, strict=True)]
+
+    async def _call(self, method: Callable[..., Any], request: object) -> Any:
+        return await retrying(lambda left_s: method(request, timeout=left_s, metadata=self._metadata), self._retry)
 
     def _on_sender_done(self, sender: asyncio.Task[None]) -> None:
         if not sender.cancelled():
@@ -191,9 +197,7 @@ def _keyed(notification: Notification) -> Notification:
 def _outcome(result: pb.SendResult, notification: Notification) -> Accepted | WalletpushError:
     if not result.HasField("error"):
         return accepted(result)
-    error = from_status(result.error)
-    error.idempotency_key = notification.idempotency_key
-    return error
+    return about(from_status(result.error), notification.idempotency_key)
 
 
 def _longest_wait(outcomes: Sequence[Accepted | WalletpushError]) -> float:

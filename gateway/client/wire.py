@@ -22,7 +22,7 @@ def new_key() -> str:
 
 
 def framed(notification: Notification) -> tuple[bytes, str]:
-    """Return a notification as an element of a chunk, and its key, made here if it has none; the original stays as it is."""
+    """Return a notification as an element of a chunk, and its key, made here if it has none."""
     body, key = notification.SerializeToString(), notification.idempotency_key
     if not key:
         key = new_key()
