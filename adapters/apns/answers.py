@@ -66,14 +66,14 @@ class AnswerBook:
                     self._faults.pop(exchange.connection, None)
 
     def _row(self, exchange: Exchange) -> Row:
-        row = _BY_FATE.get(exchange.fate)
-        if row is not None:
-            return row
+        fate = exchange.fate
+        if fate is not Fate.ANSWERED:
+            return _BY_FATE[fate]
         name = (exchange.status, exchange.body)
-        row = self._known.get(name)
+        row = self._known.get(name) if exchange.status != 410 else None
         if row is None:
             row = read_answer(*name)
-            if not row.outcome.gone_since_unix_ms:
+            if exchange.status != 410:
                 if len(self._known) >= _MAX_KNOWN_ANSWERS:
                     self._known.clear()
                 self._known[name] = row

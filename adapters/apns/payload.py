@@ -18,6 +18,7 @@ from core.model import PushType
 # https://developer.apple.com/documentation/walletpasses/adding-a-web-service-to-update-passes: an empty dictionary.
 WALLET_PASS = b"{}"
 SILENT = "none"
+_ALERT = int(PushType.ALERT)
 _NO_OPTIONS = ApnsOptions()
 _LIVE_ACTIVITY_EVENTS = frozenset({"start", "update", "end"})
 
@@ -33,7 +34,7 @@ def render(content: Content, push_type: int, accepted_unix_s: int, max_bytes: in
     options = content.apns or _NO_OPTIONS
     if options.raw_payload_json:
         payload = _raw(options.raw_payload_json)
-    elif push_type == PushType.ALERT:
+    elif push_type == _ALERT:
         payload = orjson.dumps(_with_extras(content, {"aps": _alert(content, options)}))
     else:
         payload = _render_other(content, options, push_type, accepted_unix_s)

@@ -5,7 +5,7 @@ Source: https://developer.apple.com/documentation/usernotifications/handling-not
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum, IntEnum
 
 import orjson
@@ -122,9 +122,12 @@ def read_answer(status: int, body: bytes) -> Row:
     """
     reason, gone_since_unix_ms = _parse(body)
     row = row_for(status, reason)
-    if gone_since_unix_ms and row.outcome.kind is OutcomeKind.DEVICE_GONE:
-        return replace(row, outcome=replace(row.outcome, gone_since_unix_ms=gone_since_unix_ms))
-    return row
+    known = row.outcome
+    if not gone_since_unix_ms or known.kind is not OutcomeKind.DEVICE_GONE:
+        return row
+    # dataclasses.replace would cost three times as much, and dead tokens come in waves.
+    outcome = Outcome(known.kind, status, known.reason, 0, gone_since_unix_ms, alert=known.alert)
+    return Row(outcome, row.remedy, row.tie)
 
 
 def _row_by_status(status: int, reason: str) -> Row:

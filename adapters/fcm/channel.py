@@ -13,7 +13,8 @@ from typing import cast
 
 from adapters.credentials import ServiceAccount
 from adapters.fcm.oauth import AccessToken, AccessTokens
-from adapters.fcm.payload import Delivered, FcmMessage, Platforms, render, splice
+from adapters.fcm.payload import FcmMessage, render, splice
+from adapters.fcm.platforms import PlatformBlocks, Platforms
 from adapters.fcm.table import NOT_SENT, TIMED_OUT, UNKNOWN, Remedy, Row, read_answer
 from adapters.http2.exchange import Exchange
 from adapters.http2.fate import Fate
@@ -54,7 +55,7 @@ class FcmChannel:
         self._sink = sink
         self._unix_s = unix_s
         self._tokens = tokens
-        self._platforms = settings.platforms
+        self._blocks = PlatformBlocks(settings.platforms)
         self._authority = settings.authority.encode("ascii")
         self._path = _path(settings, tokens.account)
         self._token: AccessToken | None = None
@@ -77,17 +78,10 @@ class FcmChannel:
         content = notification.content
         if content is None:
             raise ValueError("the notification's content is gone")
-        collapse_id = notification.collapse_id.decode("ascii", "replace")
         message = render(
-            content,
-            Delivered(
-                klass=notification.klass,
-                tag=collapse_id,
-                collapse_key=collapse_id if notification.collapse_given else "",
-                expires_unix_s=notification.expires_unix_ms // 1000,
-            ),
-            self._platforms,
-        )
+            content, self._blocks, notification.klass, notification.collapse_id.decode("ascii", "replace"),
+            notification.expires_unix_ms // 1000, collapses=notification.collapse_given,
+        )  # fmt: skip
         return message.shared(_ttl_s(notification, notification.accepted_unix_ms)), message
 
     def submit(self, deliveries: Sequence[Delivery], now_unix_ms: int) -> int:

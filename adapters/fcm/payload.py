@@ -1,50 +1,26 @@
-"""A notification's content -> the HTTP v1 message, rendered once and completed by each device's token.
+"""A notification's content -> the HTTP v1 message, rendered once and completed by time to live and token at sending.
 
 Source: https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages
 """
 
 from __future__ import annotations
 
-import secrets
-from dataclasses import dataclass
-
 import orjson
 
+from adapters.fcm.platforms import TTL_MARK, PlatformBlocks
 from core.content.limits import FCM_MAX_BYTES, FCM_MAX_TTL_S, reserved_for_fcm
 from core.content.message import Content, FcmOptions
 from core.errors import ContentRefused
 from core.model import NotificationClass
 
-SILENT = "none"
-TOKEN_FIELD = b',"token":"'
-END = b'"}}'
 _NO_OPTIONS = FcmOptions()
-# Where the time to live comes; random, so that no caller's text can hold it.
-_TTL_MARK = secrets.token_hex(16)
 _TARGETS = ("token", "topic", "condition")
-
-
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """What of a notification, beside its content, goes into the message.
-
-    collapse_key: "" unless the caller gave one, because FCM keeps four per device and slows collapsible messages down.
-    tag replaces an earlier copy on the screen and costs nothing.
-    """
-
-    klass: int
-    tag: str
-    collapse_key: str
-    expires_unix_s: int
-
-
-@dataclass(frozen=True, slots=True)
-class Platforms:
-    """Which platform blocks a message gets; without one, that platform shows the common part only."""
-
-    android: bool = True
-    apns: bool = True
-    webpush: bool = True
+_BEFORE = b'{"message":'
+_BEFORE_DRY = b'{"validate_only":true,"message":'
+_TOKEN = b',"token":"'
+_END = b'"}}'
+_LEAST_URGENT = int(NotificationClass.TRANSACTIONAL)
+_TTL_DIGITS = len(str(FCM_MAX_TTL_S))
 
 
 class FcmMessage:
@@ -65,57 +41,56 @@ class FcmMessage:
         return self._shared
 
 
-def render(content: Content, delivered: Delivered, platforms: Platforms) -> FcmMessage:
-    """Build the message; what it says of itself is relative to expiry, so a late retry gets a shorter time to live.
+def render(
+    content: Content, blocks: PlatformBlocks, klass: int, tag: str, expires_unix_s: int, *, collapses: bool
+) -> FcmMessage:
+    """Build the message; its time to live is relative to expiry, so a late retry gets a shorter one.
 
-    Deep link and media URLs that have no field of their own travel as data: deep_link, image_url, video_url.
+    tag: the collapse id, by which a copy replaces another on the screen. Deep link and media URLs that have no field of
+    their own travel as data: deep_link, image_url, video_url.
     Raises ContentRefused for a reserved data key, a message over 4,096 bytes (the token apart) or a raw one that is not
     a message.
     """
     options = content.fcm or _NO_OPTIONS
     if options.raw_message_json:
-        message = _raw(options.raw_message_json)
+        message = _raw(options.raw_message_json)[:-1]
     else:
-        message = orjson.dumps(_message(content, options, delivered, platforms))
-    if len(message) > FCM_MAX_BYTES:
-        raise ContentRefused("PayloadTooLarge", f"{len(message)} bytes of message, FCM takes {FCM_MAX_BYTES}")
-    head = b'{"validate_only":true,"message":' if options.validate_only else b'{"message":'
-    return FcmMessage((head + message[:-1]).split(_TTL_MARK.encode()))
+        visible = not options.data_only and bool(content.title or content.body)
+        # FCM refuses a link that is not https.
+        link = content.deep_link if content.deep_link.startswith("https://") else ""
+        shape = (
+            klass <= _LEAST_URGENT, visible, content.sound, content.badge, content.thread_key,
+            bool(content.image_url or content.video_url), bool(link), collapses, content.fcm,
+        )  # fmt: skip
+        message = _common(content, visible=visible) + blocks.render(shape, tag, expires_unix_s, link)
+    parts = ((_BEFORE_DRY if options.validate_only else _BEFORE) + message).split(TTL_MARK)
+    size = len(message) + 1 - (len(parts) - 1) * (len(TTL_MARK) - _TTL_DIGITS)
+    if size > FCM_MAX_BYTES:
+        raise ContentRefused("PayloadTooLarge", f"{size} bytes of message, FCM takes {FCM_MAX_BYTES}")
+    return FcmMessage(parts)
 
 
 def splice(shared: bytes, token: str) -> bytes:
     """Complete a rendered message for one device. Raises ValueError for a token that would need escaping in JSON."""
     if not token.isascii() or not token.isprintable() or '"' in token or "\\" in token:
         raise ValueError("not a registration token")
-    return b"%b%b%b%b" % (shared, TOKEN_FIELD, token.encode("ascii"), END)
+    return b"%b%b%b%b" % (shared, _TOKEN, token.encode(), _END)
 
 
-def _message(content: Content, options: FcmOptions, delivered: Delivered, platforms: Platforms) -> dict[str, object]:
-    # An empty message would leave no comma before the token, so data is always there.
-    message: dict[str, object] = {"data": _data(content)}
-    visible = not options.data_only and bool(content.title or content.body)
+def _common(content: Content, *, visible: bool) -> bytes:
+    """Return the JSON of data and notification, without its last brace."""
+    # Data is always there: an empty object would leave no place for a comma before what follows.
+    common: dict[str, object] = {"data": _data(content)}
     if visible:
-        message["notification"] = _notification(content)
-    if platforms.android:
-        message["android"] = _android(content, options, delivered, visible=visible)
-    if platforms.apns:
-        message["apns"] = _apns(content, delivered, visible=visible)
-    if platforms.webpush:
-        message["webpush"] = _webpush(content, delivered, visible=visible)
-    if options.analytics_label:
-        message["fcm_options"] = {"analytics_label": options.analytics_label}
-    return message
-
-
-def _notification(content: Content) -> dict[str, str]:
-    notification = {}
-    if content.title:
-        notification["title"] = content.title
-    if content.body:
-        notification["body"] = content.body
-    if content.image_url:
-        notification["image"] = content.image_url
-    return notification
+        notification = {}
+        if content.title:
+            notification["title"] = content.title
+        if content.body:
+            notification["body"] = content.body
+        if content.image_url:
+            notification["image"] = content.image_url
+        common["notification"] = notification
+    return orjson.dumps(common)[:-1]
 
 
 def _data(content: Content) -> dict[str, str]:
@@ -130,71 +105,6 @@ def _data(content: Content) -> dict[str, str]:
     if content.video_url:
         data["video_url"] = content.video_url
     return data
-
-
-def _urgent(delivered: Delivered) -> bool:
-    return delivered.klass <= NotificationClass.TRANSACTIONAL
-
-
-def _android(content: Content, options: FcmOptions, delivered: Delivered, *, visible: bool) -> dict[str, object]:
-    android: dict[str, object] = {
-        "priority": options.priority or ("high" if _urgent(delivered) else "normal"),
-        "ttl": _TTL_MARK + "s",
-    }
-    if delivered.collapse_key:
-        android["collapse_key"] = delivered.collapse_key
-    if options.restricted_package_name:
-        android["restricted_package_name"] = options.restricted_package_name
-    if options.direct_boot_ok:
-        android["direct_boot_ok"] = True
-    if visible:
-        android["notification"] = _android_notification(content, options, delivered)
-    return android
-
-
-def _android_notification(content: Content, options: FcmOptions, delivered: Delivered) -> dict[str, object]:
-    notification: dict[str, object] = {"tag": options.tag or delivered.tag}
-    if options.channel_id:
-        notification["channel_id"] = options.channel_id
-    if options.icon:
-        notification["icon"] = options.icon
-    if options.color:
-        notification["color"] = options.color
-    if options.click_action:
-        notification["click_action"] = options.click_action
-    if content.sound != SILENT:
-        notification["sound"] = content.sound or "default"
-    if content.badge >= 0:
-        notification["notification_count"] = content.badge
-    return notification
-
-
-def _apns(content: Content, delivered: Delivered, *, visible: bool) -> dict[str, object]:
-    headers = {"apns-expiration": str(delivered.expires_unix_s), "apns-priority": "10" if visible else "5"}
-    aps: dict[str, object] = {}
-    if visible:
-        headers["apns-collapse-id"] = delivered.tag
-        if content.sound != SILENT:
-            aps["sound"] = content.sound or "default"
-    else:
-        headers["apns-push-type"] = "background"
-        aps["content-available"] = 1
-    if content.badge >= 0:
-        aps["badge"] = content.badge
-    if content.thread_key:
-        aps["thread-id"] = content.thread_key
-    if content.image_url or content.video_url:
-        aps["mutable-content"] = 1
-    return {"headers": headers, "payload": {"aps": aps}}
-
-
-def _webpush(content: Content, delivered: Delivered, *, visible: bool) -> dict[str, object]:
-    headers = {"TTL": _TTL_MARK, "Urgency": "high" if _urgent(delivered) else "normal"}
-    webpush: dict[str, object] = {"headers": headers}
-    # FCM refuses a link that is not https.
-    if visible and content.deep_link.startswith("https://"):
-        webpush["fcm_options"] = {"link": content.deep_link}
-    return webpush
 
 
 def _raw(text: bytes) -> bytes:

@@ -2,44 +2,57 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import NamedTuple, cast
 
 import orjson
 import pytest
 
-from adapters.fcm.payload import Delivered, Platforms, render, splice
+from adapters.fcm.payload import FcmMessage, render, splice
+from adapters.fcm.platforms import PlatformBlocks, Platforms
 from core.content.message import Content, FcmOptions
 from core.errors import ContentRefused
 from core.model import NotificationClass
 
-ALL = Platforms()
-BARE = Platforms(android=False, apns=False, webpush=False)
-PAYMENT = Delivered(NotificationClass.TRANSACTIONAL, "tag1", "", 1_750_003_600)
-CAMPAIGN = Delivered(NotificationClass.MARKETING, "tag2", "news", 1_750_003_600)
+ALL = PlatformBlocks(Platforms())
+BARE = PlatformBlocks(Platforms(android=False, apns=False, webpush=False))
 Block = dict[str, object]
 
 
-def body(content: Content, delivered: Delivered = PAYMENT, platforms: Platforms = ALL, ttl_s: int = 3_600) -> Block:
-    return cast("Block", orjson.loads(splice(render(content, delivered, platforms).shared(ttl_s), "tok:en-1")))
+class Kind(NamedTuple):
+    klass: NotificationClass
+    tag: str
+    collapses: bool = False
 
 
-def message(content: Content, delivered: Delivered = PAYMENT, platforms: Platforms = ALL, ttl_s: int = 3_600) -> Block:
-    return cast("Block", body(content, delivered, platforms, ttl_s)["message"])
+PAYMENT = Kind(NotificationClass.TRANSACTIONAL, "tag1")
+CAMPAIGN = Kind(NotificationClass.MARKETING, "news", collapses=True)
 
 
-def block(content: Content, name: str, delivered: Delivered = PAYMENT) -> Block:
-    return cast("Block", message(content, delivered)[name])
+def built(content: Content, kind: Kind = PAYMENT, blocks: PlatformBlocks = ALL) -> FcmMessage:
+    return render(content, blocks, kind.klass, kind.tag, 1_750_003_600, collapses=kind.collapses)
+
+
+def body(content: Content, kind: Kind = PAYMENT, blocks: PlatformBlocks = ALL) -> Block:
+    return cast("Block", orjson.loads(splice(built(content, kind, blocks).shared(3_600), "tok:en-1")))
+
+
+def message(content: Content, kind: Kind = PAYMENT, blocks: PlatformBlocks = ALL) -> Block:
+    return cast("Block", body(content, kind, blocks)["message"])
+
+
+def block(content: Content, name: str, kind: Kind = PAYMENT) -> Block:
+    return cast("Block", message(content, kind)[name])
 
 
 def refused(content: Content) -> str:
     with pytest.raises(ContentRefused) as caught:
-        render(content, PAYMENT, ALL)
+        built(content)
     return caught.value.reason
 
 
 def test_common_part_has_text_image_data_and_the_token() -> None:
     content = Content(title="Paid", body="12 EUR", image_url="https://cdn/i", deep_link="wallet://1", data={"a": "b"})
-    assert message(content, platforms=BARE) == {
+    assert message(content, blocks=BARE) == {
         "notification": {"title": "Paid", "body": "12 EUR", "image": "https://cdn/i"},
         "data": {"a": "b", "deep_link": "wallet://1", "image_url": "https://cdn/i"},
         "token": "tok:en-1",
@@ -56,7 +69,7 @@ def test_android_of_a_payment_is_urgent_and_replaced_by_tag_alone() -> None:
 def test_android_of_a_campaign_is_normal_and_collapses_by_the_callers_key() -> None:
     android = block(Content(title="t", sound="none"), "android", CAMPAIGN)
     assert android == {
-        "priority": "normal", "ttl": "3600s", "collapse_key": "news", "notification": {"tag": "tag2"},
+        "priority": "normal", "ttl": "3600s", "collapse_key": "news", "notification": {"tag": "news"},
     }  # fmt: skip
 
 
@@ -91,6 +104,21 @@ def test_webpush_block_has_ttl_urgency_and_an_https_link() -> None:
     assert "fcm_options" not in block(Content(title="t", deep_link="wallet://y"), "webpush")
 
 
+def test_values_of_one_notification_never_reach_the_next_of_the_same_shape() -> None:
+    first = message(Content(title="t", deep_link="https://x/1"), Kind(NotificationClass.SERVICE, 'a"\\b'))
+    second = message(Content(title="t", deep_link="https://x/2"), Kind(NotificationClass.SERVICE, "c"))
+    assert cast("Block", cast("Block", first["android"])["notification"])["tag"] == 'a"\\b'
+    assert cast("Block", cast("Block", second["android"])["notification"])["tag"] == "c"
+    assert cast("Block", second["webpush"])["fcm_options"] == {"link": "https://x/2"}
+
+
+def test_shapes_are_bounded() -> None:
+    blocks = PlatformBlocks(Platforms())
+    for badge in range(3_000):
+        built(Content(title="t", badge=badge), blocks=blocks)
+    assert len(blocks._known) <= 1_024
+
+
 def test_data_only_shows_nothing_anywhere() -> None:
     content = Content(title="t", data={"a": "b"}, fcm=FcmOptions(data_only=True))
     assert "notification" not in message(content)
@@ -101,7 +129,7 @@ def test_data_only_shows_nothing_anywhere() -> None:
 
 
 def test_empty_content_is_still_a_message() -> None:
-    assert message(Content(), platforms=BARE) == {"data": {}, "token": "tok:en-1"}
+    assert message(Content(), blocks=BARE) == {"data": {}, "token": "tok:en-1"}
 
 
 def test_validate_only_stands_beside_the_message() -> None:
@@ -115,7 +143,7 @@ def test_reserved_data_keys_are_refused(key: str) -> None:
 
 
 def test_ttl_follows_the_time_of_sending_and_is_bounded() -> None:
-    rendered = render(Content(title="t"), PAYMENT, ALL)
+    rendered = built(Content(title="t"))
     for ttl_s, expected in [(10, "10s"), (9, "9s"), (-5, "0s"), (9_999_999, "2419200s")]:
         sent = orjson.loads(splice(rendered.shared(ttl_s), "t"))
         assert sent["message"]["android"]["ttl"] == expected
@@ -127,9 +155,9 @@ def test_size_is_taken_to_the_last_byte() -> None:
         return len(orjson.dumps({"data": {}, "notification": {"body": "x" * letters}}))
 
     most = 4_096 - size(0)
-    render(Content(body="x" * most), PAYMENT, BARE)
+    built(Content(body="x" * most), blocks=BARE)
     with pytest.raises(ContentRefused, match="4097 bytes"):
-        render(Content(body="x" * (most + 1)), PAYMENT, BARE)
+        built(Content(body="x" * (most + 1)), blocks=BARE)
 
 
 def test_raw_message_gets_the_token_and_nothing_else() -> None:
