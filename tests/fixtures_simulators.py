@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
@@ -44,6 +45,13 @@ async def simulated(settings: SimulatorSettings | None = None) -> AsyncIterator[
     """Run the simulators on this loop while the context is open."""
     async with run_simulators(settings or SimulatorSettings(simulator_directory())) as simulation:
         yield simulation
+
+
+async def eventually(holds: Callable[[], bool]) -> None:
+    """Wait, at most 5 s, for what the simulators note without telling anybody."""
+    async with asyncio.timeout(5):
+        while not holds():  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0.002)
 
 
 def provider_token(

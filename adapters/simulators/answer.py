@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 
 class Answer(NamedTuple):
-    """A response; extra is flat: name, value, name, value, in lower case."""
+    """A response; extra is flat: name, value, name, value, in lower case. message_id is the ledger's name for it."""
 
     status: int
+    message_id: bytes = b""
     extra: tuple[bytes, ...] = ()
     body: bytes = b""
 

@@ -98,7 +98,7 @@ class ApnsSimulator:
         luck = self.dice.roll(token)
         if luck is Luck.SWALLOWED:
             self._ledger.record(message_id, token, collapse_id, (0, "Swallowed"))
-            self._ledger.record_unanswered()
+            self._ledger.record_unanswered(message_id)
             return None
         # The hash of an enum member is computed in Python, 0.2 us: only the unlucky pay for it.
         refusal = _OWN_FAILURES.get(luck) if luck else None
@@ -108,7 +108,7 @@ class ApnsSimulator:
             refusal = (_DEVICE_LUCK.get(luck) if luck else None) or self._judge_device(token)
         self._ledger.record(message_id, token, collapse_id, refusal or ACCEPTED)
         if luck is Luck.RESET:
-            self._ledger.record_unanswered()
+            self._ledger.record_unanswered(message_id)
             return CUT
         return self._refuse(refusal, message_id, token) if refusal else self._accept(message_id)
 
@@ -187,9 +187,9 @@ class ApnsSimulator:
 
     def _accept(self, message_id: bytes) -> Answer:
         if not self._rules.sandbox:
-            return Answer(200, (b"apns-id", message_id))
+            return Answer(200, message_id, (b"apns-id", message_id))
         # The sandbox alone gives the id by which Apple's push console finds a message.
-        return Answer(200, (b"apns-id", message_id, b"apns-unique-id", str(uuid.uuid4()).encode()))
+        return Answer(200, message_id, (b"apns-id", message_id, b"apns-unique-id", str(uuid.uuid4()).encode()))
 
     def _refuse(self, refusal: Refusal, message_id: bytes, token: bytes) -> Answer:
         extra: tuple[bytes, ...] = (b"apns-id", message_id)
@@ -197,7 +197,7 @@ class ApnsSimulator:
         if retry_after_s and refusal.status in (429, 503):
             extra += (b"retry-after", b"%d" % retry_after_s)
         body = _body(refusal.reason) if refusal.status != 410 else self._gone(refusal.reason, token)
-        return Answer(refusal.status, extra, body)
+        return Answer(refusal.status, message_id, extra, body)
 
     def _gone(self, reason: str, token: bytes) -> bytes:
         entry = self._book.get(token.lower())

@@ -71,6 +71,10 @@ class SimulatorClient:
         """Return the messages accepted more than once."""
         return cast("list[Duplicate]", await self._ask("GET", f"/ledger/{provider}/duplicates"))
 
+    async def unanswered(self, provider: Provider) -> dict[str, int]:
+        """Return how many requests of each message got no answer, though they may have been accepted."""
+        return cast("dict[str, int]", await self._ask("GET", f"/ledger/{provider}/unanswered"))
+
     async def ids(self, provider: Provider) -> list[str]:
         """Return the accepted messages: apns-ids, or for FCM what FcmRules.id_data_key says."""
         return cast("list[str]", await self._ask("GET", f"/ledger/{provider}/ids"))

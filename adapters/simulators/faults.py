@@ -25,8 +25,9 @@ class Faults:
     latency_ms and the sigma latency_spread. Answers wait on timers of one millisecond.
     dead_prefix: device tokens that start so are unregistered; dead_share: so are as many tokens, chosen by their hash.
     black_hole_rate: read and never answered. reset_rate: judged, then the connection is reset instead of an answer.
-    goaway_after, reset_after: the request of a connection, counted from 1, at which it gets GOAWAY or is reset; 0 is
-    never. goaway_unprocessed: how many of the newest requests GOAWAY leaves out. goaway_graceful: 2^31-1 goes before.
+    goaway_after, reset_after: the request of a connection, counted from 1, at which it gets GOAWAY or is reset, 0 is
+    never; one that is past it already is reset at its next request, but gets no GOAWAY. goaway_unprocessed: how many of
+    the newest requests GOAWAY leaves out. goaway_graceful: 2^31-1 goes before.
     stream_reset_one_in: every n-th request of a connection gets RST_STREAM of stream_reset_code, 7 is REFUSED_STREAM.
     silent: TLS comes up, SETTINGS never do.
     outage: "unavailable" answers everything 503, "refusing" drops all connections and takes none; 0 as outage_s has no

@@ -92,7 +92,7 @@ class FcmSimulator:
         luck = self.dice.roll(envelope.token)
         if luck is Luck.SWALLOWED:
             self._ledger.record(*envelope, (0, "Swallowed"))
-            self._ledger.record_unanswered()
+            self._ledger.record_unanswered(envelope.message_id)
             return None
         refusal = _own_failure(luck) if luck else None
         if refusal is None:
@@ -101,11 +101,11 @@ class FcmSimulator:
             refusal = self._judge_device(luck, envelope.token)
         if refusal is not None:
             self._ledger.record(*envelope, (refusal.status, refusal.reason))
-            answer = self._refuse(refusal)
+            answer = self._refuse(envelope, refusal)
         else:
             answer = self._accept(envelope, request)
         if luck is Luck.RESET:
-            self._ledger.record_unanswered()
+            self._ledger.record_unanswered(envelope.message_id)
             return CUT
         return answer
 
@@ -150,21 +150,22 @@ class FcmSimulator:
     def _accept(self, envelope: Envelope, request: Mapping[str, object] | None) -> Answer:
         if request is not None and part(request, "validate_only"):
             self._ledger.record(*envelope, VALIDATED)
-            return self._named("fake_message_id")
+            return self._named(envelope, "fake_message_id")
         self._ledger.record(*envelope, ACCEPTED)
-        return self._named(f"0:{next(self._names)}")
+        return self._named(envelope, f"0:{next(self._names)}")
 
-    def _named(self, name: str) -> Answer:
-        return Answer(200, _JSON, orjson.dumps({"name": f"projects/{self._rules.project_id}/messages/{name}"}))
+    def _named(self, envelope: Envelope, name: str) -> Answer:
+        body = orjson.dumps({"name": f"projects/{self._rules.project_id}/messages/{name}"})
+        return Answer(200, envelope.message_id, _JSON, body)
 
-    def _refuse(self, refusal: FcmRefusal) -> Answer:
+    def _refuse(self, envelope: Envelope, refusal: FcmRefusal) -> Answer:
         extra: tuple[bytes, ...] = _JSON
         retry_after_s = self.dice.faults.retry_after_s
         if retry_after_s and refusal.status in (429, 503):
             extra += (b"retry-after", b"%d" % retry_after_s)
         if refusal.status == 401:
             extra += (b"www-authenticate", b'Bearer realm="https://accounts.google.com/", error="invalid_token"')
-        return Answer(refusal.status, extra, refusal.body())
+        return Answer(refusal.status, envelope.message_id, extra, refusal.body())
 
     def _envelope(self, message: Mapping[str, object], body: bytes) -> Envelope:
         token = _text(message.get("token"))

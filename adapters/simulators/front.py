@@ -84,23 +84,28 @@ class Front:
         connection = cast("ServerConnection", requests[0].owner)
         state = self._state(connection)
         judge, dice, reset_after = self._judge.answer, self._judge.dice, self.faults.reset_after
-        unsent = 0
+        unsent: list[Answer] = []
         for request in requests:
             state.requests += 1
             answer = judge(state, request.method, request.path, request.headers, request.body)
-            if answer is None:
-                continue
-            if answer is CUT or state.requests == reset_after:
-                self._ledger.record_unanswered(unsent if answer is CUT else unsent + 1)
-                connection.abort()
+            if answer is not None and answer is not CUT:
+                unsent.append(answer)
+                if dice.instant:
+                    request.respond(answer.status, None, answer.body, answer.extra)
+                else:
+                    self._delays.add(dice.delay_ms(), request, answer)
+            if answer is CUT or 0 < reset_after <= state.requests:
+                self._cut(connection, unsent)
                 return
-            if dice.instant:
-                request.respond(answer.status, None, answer.body, answer.extra)
-                unsent += 1
-            else:
-                self._delays.add(dice.delay_ms(), request, answer)
         if self._locks and not state.open and state.authorised:
             self._unlock(connection, state)
+
+    def _cut(self, connection: ServerConnection, unsent: list[Answer]) -> None:
+        """Reset the connection before the answers of this batch have left; those on timers find out by themselves."""
+        if self._judge.dice.instant:
+            for answer in unsent:
+                self._ledger.record_unanswered(answer.message_id)
+        connection.abort()
 
     def _unlock(self, connection: ServerConnection, state: ConnectionState) -> None:
         state.open = True
@@ -111,4 +116,4 @@ class Front:
             if request.live:
                 request.respond(answer.status, None, answer.body, answer.extra)
             else:
-                self._ledger.record_unanswered()
+                self._ledger.record_unanswered(answer.message_id)

@@ -46,7 +46,7 @@ class Dump(TypedDict):
     totals: list[tuple[int, str, int]]
     accepted: list[tuple[str, list[tuple[str, str, int]]]]
     refused: list[tuple[str, int]]
-    unanswered: int
+    unanswered: list[tuple[str, int]]
 
 
 class Ledger:
@@ -66,7 +66,7 @@ class Ledger:
         self._first: dict[bytes, tuple[bytes, bytes, int]] = {}
         self._again: dict[bytes, list[tuple[bytes, bytes, int]]] = {}
         self._refused: dict[bytes, int] = {}
-        self._unanswered = 0
+        self._unanswered: dict[bytes, int] = {}
 
     def record(self, message_id: bytes, token: bytes, collapse_id: bytes, answer: AnswerKey) -> None:
         """Note one request and what was decided about it; ACCEPTED means that the device would hear it."""
@@ -85,9 +85,10 @@ class Ledger:
         """Note only how many requests got an answer."""
         self._totals[answer] = self._totals.get(answer, 0) + requests
 
-    def record_unanswered(self, requests: int = 1) -> None:
-        """Note that the answers of requests already recorded never left."""
-        self._unanswered += requests
+    def record_unanswered(self, message_id: bytes) -> None:
+        """Note that the answer of a request already recorded never left, so that its sender cannot know."""
+        name = message_id if self._keeps_ids else b""
+        self._unanswered[name] = self._unanswered.get(name, 0) + 1
 
     def summary(self) -> Summary:
         """Return the totals."""
@@ -99,7 +100,7 @@ class Ledger:
             accepted=self._totals.get(ACCEPTED, 0),
             distinct=len(self._first),
             duplicates=len(self._again),
-            unanswered=self._unanswered,
+            unanswered=sum(self._unanswered.values()),
             by_status=by_status,
             by_reason={f"{status} {reason}".strip(): n for (status, reason), n in self._totals.items()},
         )
@@ -111,6 +112,10 @@ class Ledger:
     def refusals(self, message_id: str) -> int:
         """Return how many requests of one message were answered otherwise than 200."""
         return self._refused.get(message_id.encode(), 0)
+
+    def unanswered(self) -> dict[str, int]:
+        """Return how many requests of each message got no answer; those that got all of theirs are left out."""
+        return {_text(message_id): n for message_id, n in self._unanswered.items()}
 
     def duplicates(self) -> list[Duplicate]:
         """Return the messages accepted twice or more."""
@@ -142,7 +147,7 @@ class Ledger:
             totals=[(status, reason, n) for (status, reason), n in self._totals.items()],
             accepted=[(_text(message_id), self._rows(message_id)) for message_id in self._first],
             refused=[(_text(message_id), n) for message_id, n in self._refused.items()],
-            unanswered=self._unanswered,
+            unanswered=[(_text(message_id), n) for message_id, n in self._unanswered.items()],
         )
 
     def absorb(self, dump: Dump) -> None:
@@ -155,14 +160,19 @@ class Ledger:
                 arrival = (token.encode(), collapse_id.encode(), at_unix_ms)
                 if self._first.setdefault(key, arrival) is not arrival:
                     self._again.setdefault(key, []).append(arrival)
-        for message_id, requests in dump["refused"]:
-            self._refused[message_id.encode()] = self._refused.get(message_id.encode(), 0) + requests
-        self._unanswered += dump["unanswered"]
+        _add(self._refused, dump["refused"])
+        _add(self._unanswered, dump["unanswered"])
 
     def _rows(self, message_id: bytes) -> list[tuple[str, str, int]]:
         first = self._first.get(message_id)
         rows = [] if first is None else [first, *self._again.get(message_id, ())]
         return [(_text(token), _text(collapse_id), at_unix_ms) for token, collapse_id, at_unix_ms in rows]
+
+
+def _add(counts: dict[bytes, int], more: Iterable[tuple[str, int]]) -> None:
+    for message_id, requests in more:
+        name = message_id.encode()
+        counts[name] = counts.get(name, 0) + requests
 
 
 def _text(field: bytes) -> str:

@@ -51,6 +51,7 @@ class LedgerRoutes:
                 web.get("/ledger", self.all_summaries),
                 web.get("/ledger/{provider}", self.summary),
                 web.get("/ledger/{provider}/duplicates", self.duplicates),
+                web.get("/ledger/{provider}/unanswered", self.unanswered),
                 web.get("/ledger/{provider}/ids", self.ids),
                 web.get("/ledger/{provider}/times", self.times),
                 web.get("/ledger/{provider}/dump", self.dump),
@@ -70,6 +71,10 @@ class LedgerRoutes:
     async def duplicates(self, request: web.Request) -> web.Response:
         """Answer the messages accepted more than once."""
         return reply((await self._source(provider_of(request))).duplicates())
+
+    async def unanswered(self, request: web.Request) -> web.Response:
+        """Answer how many requests of each message got no answer."""
+        return reply((await self._source(provider_of(request))).unanswered())
 
     async def ids(self, request: web.Request) -> web.Response:
         """Answer the accepted messages."""

@@ -24,7 +24,7 @@ from adapters.http2.options import ConnectionOptions, Target
 from adapters.simulators.credentials import TOPIC
 from adapters.simulators.faults import Dice, Faults, Luck
 from adapters.simulators.simulation import Simulation
-from tests.fixtures_simulators import APNS_TOKEN, PAYLOAD, ApnsCaller, FcmCaller, provider_token, simulated
+from tests.fixtures_simulators import APNS_TOKEN, PAYLOAD, ApnsCaller, FcmCaller, eventually, provider_token, simulated
 
 QUICK = ConnectionOptions(request_timeout_ms=2_000, handshake_timeout_ms=500)
 
@@ -123,7 +123,20 @@ async def test_reset_leaves_accepted_requests_without_an_answer(simulation: Simu
     summary = simulation.ledger("apns").summary()
     answered = sum(exchange.fate is Fate.ANSWERED for exchange in engine.answers)
     assert (summary["accepted"], summary["unanswered"]) == (6, 5 - answered)
+    assert set(simulation.ledger("apns").unanswered()) <= set(simulation.ledger("apns").ids())
     assert {exchange.fate for exchange in engine.answers} <= {Fate.UNKNOWN, Fate.ANSWERED}
+
+
+async def test_answers_on_timers_are_lost_with_their_connection(simulation: Simulation) -> None:
+    engine = Engine(simulation)
+    connection = await engine.connect()
+    await engine.unlock(connection)
+    await simulation.apply("apns", Faults(latency="fixed", latency_ms=100))
+    connection.submit(engine.exchanges(4))
+    await eventually(lambda: simulation.ledger("apns").summary()["accepted"] == 5)
+    connection.abort("gone")
+    await eventually(lambda: simulation.ledger("apns").summary()["unanswered"] == 4)
+    assert [exchange.fate for exchange in engine.answers] == [Fate.UNKNOWN] * 4
 
 
 async def test_every_third_stream_is_refused(simulation: Simulation) -> None:

@@ -15,7 +15,8 @@ def _ledger() -> Ledger:
     ledger.record(b"id-3", b"t3", b"c3", (503, "ServiceUnavailable"))
     ledger.record(b"id-3", b"t3", b"c3", ACCEPTED)
     ledger.record(b"id-1", b"t1", b"c1b", ACCEPTED)
-    ledger.record_unanswered(2)
+    ledger.record_unanswered(b"id-1")
+    ledger.record_unanswered(b"id-1")
     return ledger
 
 
@@ -45,6 +46,10 @@ def test_refused_and_unknown_messages_are_missing() -> None:
     assert _ledger().missing(["id-1", "id-2", "id-3", "id-4"]) == ["id-2", "id-4"]
 
 
+def test_unanswered_messages_are_named() -> None:
+    assert _ledger().unanswered() == {"id-1": 2}
+
+
 def test_times_are_those_of_the_first_arrival() -> None:
     assert _ledger().times() == {"id-1": 1000, "id-3": 2000}
 
@@ -56,12 +61,14 @@ def test_absorbed_dump_adds_up_and_finds_duplicates_across_ledgers() -> None:
     merged.absorb(other.dump())
     assert (merged.summary()["requests"], merged.summary()["unanswered"]) == (6, 2)
     assert sorted(each["id"] for each in merged.duplicates()) == ["id-1", "id-3"]
-    assert merged.refusals("id-2") == 1
+    assert (merged.refusals("id-2"), merged.unanswered()) == (1, {"id-1": 2})
 
 
 def test_counting_ledger_forgets_messages() -> None:
     ledger = Ledger(keeps_ids=False)
     ledger.record(b"id-1", b"t1", b"c1", ACCEPTED)
+    ledger.record_unanswered(b"id-1")
+    assert (ledger.summary()["unanswered"], ledger.unanswered()) == (1, {"": 1})
     assert (ledger.summary()["accepted"], ledger.summary()["distinct"], ledger.ids()) == (1, 0, [])
 
 

@@ -82,6 +82,7 @@ async def test_client_asks_the_ledger(simulation: Simulation, client: SimulatorC
     ]
     assert await client.ids("apns") == [APNS_ID]
     assert await client.missing("apns", [APNS_ID, MISSING_ID]) == [MISSING_ID]
+    assert await client.unanswered("apns") == {}
     history = await client.message("apns", APNS_ID)
     assert (len(history["arrivals"]), history["refusals"]) == (2, 0)
     assert (await client.summary("sandbox"))["requests"] == 0
