@@ -102,7 +102,8 @@ async def _work(settings: Settings, settings_path: Path, number: int, insecure: 
 def _make_data_dir(data_dir: Path) -> None:
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (data_dir / "run").mkdir(mode=0o700, exist_ok=True)
+        for name in ("run", "metrics"):
+            (data_dir / name).mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise StoreFailure(f"cannot make the data directory {data_dir}: {error.strerror}") from error
 

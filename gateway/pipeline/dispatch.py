@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Iterable
 
 from core.delivery import Delivery, fill_buckets, mark_submitted, take_live
+from core.fanout import NEVER
 from core.model import NotificationClass
 from core.token_buckets import TokenBuckets
 from gateway.metrics import Metrics
@@ -95,6 +96,10 @@ class Dispatcher:
         if now_ns < route.paused_until_ns:
             self._wake_at(route, route.paused_until_ns, now_ns)
             return []
+        ready_ns = self._queue.ready_ns(route.number, now_ns)
+        if ready_ns > now_ns:
+            self._wake_at(route, ready_ns, now_ns)
+            return []
         wanted = min(capacity, self._batch_size, self._queue.waiting(route.number))
         room = route.breaker.permit(wanted, now_ns) if wanted else 0
         if room == 0:
@@ -105,8 +110,6 @@ class Dispatcher:
         batch = self._queue.pull(route.number, min(room, spare), now_ns, _LOWEST) if spare > 0 else []
         if len(batch) < room and spare < room:
             batch += self._queue.pull(route.number, room - len(batch), now_ns, NotificationClass.SERVICE)
-        if not batch:
-            self._wake_at(route, self._queue.ready_ns(route.number, now_ns), now_ns)
         return batch
 
     def _within_limits(self, route: Route, batch: list[Delivery], now_ns: int) -> list[Delivery]:
@@ -136,7 +139,7 @@ class Dispatcher:
             self._queue.give_back(batch[taken:])
 
     def _wake_at(self, route: Route, due_ns: int, now_ns: int) -> None:
-        if due_ns <= 0:
+        if due_ns >= NEVER:
             return
         if route.timer is not None:
             if route.timer_due_ns <= due_ns and not route.timer.cancelled() and route.timer_due_ns > now_ns:

@@ -6,6 +6,7 @@ import asyncio
 import heapq
 from array import array
 from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeAlias
 
 from core.delivery import Notification
 from gateway.pipeline.clock import Clock
@@ -13,7 +14,7 @@ from gateway.pipeline.clock import Clock
 _SLICE_MS = 100
 _MAX_WAIT_S = 3_600.0
 # (segment, index) pairs, flat; an array costs 16 bytes a notification where tuples would cost 120.
-Places = array[int]
+Places: TypeAlias = "array[int]"
 OnDue = Callable[[dict[int, list[int]]], Awaitable[None]]
 
 

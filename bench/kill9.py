@@ -1,0 +1,167 @@
+"""`python -m bench.kill9`: kill a worker again and again in the middle of a run, and count what was lost or repeated."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+import grpc
+import psutil
+import uvloop
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from adapters.apns.push_id import push_id
+from bench.load import apns_token, payment
+from bench.stand import Stand, StandOptions, stand
+from core.hashing import SipHash
+from core.notification_id import parse_id_text
+from gateway.secret import load_secret
+from protos.walletpush.v1 import delivery_pb2
+
+_METHOD = "/walletpush.v1.DeliveryService/SendBatch"
+_CALLERS = 4
+_RETRY_S = 0.05
+_SETTLE_S = 120.0
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the callers saw: the id of each accepted notification by its number, and how often a call had to be repeated."""
+
+    ids: dict[int, str] = field(default_factory=dict)
+    duplicates: int = 0
+    repeated_calls: int = 0
+    kills: list[float] = field(default_factory=list)
+    changed_ids: int = 0
+
+
+async def send_all(place: Stand, count: int, size: int, pace_per_s: int, tally: Tally, progress: Progress) -> None:
+    """Send every notification until it is accepted; a call that fails is repeated with the same idempotency keys."""
+    started = time.monotonic()
+    task = progress.add_task("accepted", total=count)
+    starts = iter(range(0, count, size))
+
+    async with grpc.aio.insecure_channel(place.address) as channel:
+        send = channel.unary_unary(_METHOD, response_deserializer=delivery_pb2.SendBatchResponse.FromString)
+
+        async def caller() -> None:
+            for start in starts:
+                await asyncio.sleep(max(0.0, started + start / pace_per_s - time.monotonic()))
+                missing = list(range(start, min(start + size, count)))
+                while missing:
+                    missing = await _attempt(send, missing, tally)
+                    if missing:
+                        tally.repeated_calls += 1
+                        await asyncio.sleep(_RETRY_S)
+                progress.update(task, completed=len(tally.ids))
+
+        await asyncio.gather(*(caller() for _ in range(_CALLERS)))
+
+
+async def _attempt(send: grpc.aio.UnaryUnaryMultiCallable, numbers: list[int], tally: Tally) -> list[int]:  # type: ignore[type-arg]
+    request = delivery_pb2.SendBatchRequest(notifications=[payment(number, "kill9") for number in numbers])
+    try:
+        answer = await send(request.SerializeToString(), timeout=10.0)
+    except grpc.aio.AioRpcError:
+        return numbers
+    left = []
+    for number, result in zip(numbers, answer.results, strict=True):
+        if not result.notification_id:
+            left.append(number)
+            continue
+        tally.duplicates += result.status == delivery_pb2.SEND_STATUS_DUPLICATE
+        tally.changed_ids += tally.ids.get(number, result.notification_id) != result.notification_id
+        tally.ids[number] = result.notification_id
+    return left
+
+
+async def kill_workers(place: Stand, kills: int, over_s: float, tally: Tally, progress: Progress) -> None:
+    """Kill the worker at random moments spread over so many seconds."""
+    rng = random.Random(20)  # noqa: S311
+    task = progress.add_task("kills", total=kills)
+    started = time.monotonic()
+    for moment in sorted(rng.uniform(0.02 * over_s, 0.98 * over_s) for _ in range(kills)):
+        await asyncio.sleep(max(0.0, started + moment - time.monotonic()))
+        while not (workers := place.workers()):
+            await asyncio.sleep(0.01)
+        try:
+            rng.choice(workers).kill()
+        except psutil.NoSuchProcess:
+            continue
+        tally.kills.append(time.monotonic() - started)
+        progress.advance(task)
+
+
+def expected_push_ids(tally: Tally, devices: SipHash) -> dict[str, str]:
+    """Return the apns-id that each accepted notification's one delivery has, and the collapse id."""
+    return {
+        push_id(parse_id_text(ident), devices.hash64(apns_token(number))): parse_id_text(ident).hex()
+        for number, ident in tally.ids.items()
+    }
+
+
+async def main(count: int, kills: int, pace_per_s: int, workers: int) -> int:
+    """Run it and print a table; return 1 if anything was lost."""
+    console = Console()
+    tally = Tally()
+    columns = (TextColumn("{task.description:>9}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    async with stand(StandOptions(mode="truthful", workers=workers, pinned=False)) as place:
+        with Progress(*columns, console=console) as progress:
+            over_s = count / pace_per_s
+            await asyncio.gather(
+                send_all(place, count, 200, pace_per_s, tally, progress),
+                kill_workers(place, kills, over_s, tally, progress),
+            )
+            expected = expected_push_ids(tally, load_secret(place.directory / "data").derive("devices"))
+            async with place.simulator() as simulator:
+                missing = await _settle(simulator.missing, list(expected))
+                summary = await simulator.summary("apns")
+                repeats = await simulator.duplicates("apns")
+                received = set(await simulator.ids("apns"))
+    wrong = [one["id"] for one in repeats if set(one["collapse_ids"]) != {expected.get(one["id"], "?")}]
+    table = Table(title=f"{len(tally.kills)} x kill -9 during {count:,} notifications, {workers} worker(s)")
+    table.add_column("what")
+    table.add_column("count", justify="right")
+    times = Counter(len(one["tokens"]) for one in repeats)
+    for what, value in (
+        ("accepted notifications", len(tally.ids)),
+        ("workers killed", len(tally.kills)),
+        ("calls repeated by callers", tally.repeated_calls),
+        ("answered DUPLICATE on repetition", tally.duplicates),
+        ("ids that changed on repetition (must be 0)", tally.changed_ids),
+        ("accepted, never reached the provider (must be 0)", len(missing)),
+        ("reached the provider, not accepted by a caller (must be 0)", len(received - set(expected))),
+        ("requests the provider took", summary["accepted"]),
+        ("notifications it took more than once", len(repeats)),
+        *((f"  of them {n} times", times[n]) for n in sorted(times)),
+        ("repeats with another apns-id or collapse id (must be 0)", len(wrong)),
+    ):
+        table.add_row(what, f"{value:,}")
+    console.print(table)
+    return int(bool(missing or wrong or tally.changed_ids or received - set(expected)))
+
+
+async def _settle(missing: object, ids: list[str]) -> list[str]:
+    deadline = time.monotonic() + _SETTLE_S
+    left = ids
+    while left and time.monotonic() < deadline:
+        left = await missing("apns", left)  # type: ignore[operator]
+        if left:
+            await asyncio.sleep(0.2)
+    return left
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=200_000)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--per-s", type=int, default=5_000, help="pace of the callers")
+    parser.add_argument("--workers", type=int, default=1)
+    given = parser.parse_args()
+    raise SystemExit(uvloop.run(main(given.count, given.kills, given.per_s, given.workers)))

@@ -1,0 +1,193 @@
+"""A stand for measuring: simulators and a gateway as processes of their own, on cores of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from adapters.simulators.client import SimulatorClient, read_ports
+from adapters.simulators.credentials import KEY_ID, PROJECT_ID, TEAM_ID, SimulatorCredentials, make_credentials
+from adapters.simulators.settings import PORTS_FILE, Ports
+
+APP = "wallet"
+TOPIC = "com.example.wallet"
+GATEWAY_CORE = 0
+OTHER_CORE = 1
+_READY_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class StandOptions:
+    """mode: of the simulators. settings: lines of TOML that follow the generated ones. cores: None pins nothing."""
+
+    mode: str = "fast"
+    error_one_in: int = 0
+    workers: int = 1
+    apns_connections: int = 2
+    fcm_connections: int = 4
+    settings: str = ""
+    pinned: bool = True
+    keep_times: bool = False
+    directory: Path | None = None
+
+
+@dataclass(slots=True)
+class Stand:
+    """A running stand. address: of the gateway. web: of its metrics."""
+
+    directory: Path
+    address: str
+    web: str
+    ports: Ports
+    supervisor: psutil.Process
+    simulators: psutil.Process
+    processes: list[asyncio.subprocess.Process] = field(default_factory=list)
+
+    def workers(self) -> list[psutil.Process]:
+        """Return the worker processes that run now."""
+        return [child for child in self.supervisor.children() if child.is_running()]
+
+    def simulator(self) -> SimulatorClient:
+        """Return a client of the simulators' control API."""
+        return SimulatorClient(self.ports.control)
+
+
+def config_toml(
+    directory: Path, credentials: SimulatorCredentials, ports: Ports, grpc_port: int, web_port: int, options: StandOptions
+) -> str:
+    """Return a gateway's settings for the simulators of a stand."""
+    return f"""
+data_dir = {json.dumps(str(directory / "data"))}
+[server]
+listen = "127.0.0.1:{grpc_port}"
+workers = {options.workers}
+drain_s = 5.0
+[web]
+listen = "127.0.0.1:{web_port}"
+[[apps]]
+id = "{APP}"
+[apps.apns]
+topic = "{TOPIC}"
+team_id = "{TEAM_ID}"
+key_id = "{KEY_ID}"
+key_file = {json.dumps(str(credentials.apns_key))}
+host = "127.0.0.1"
+port = {ports.apns}
+connections = {options.apns_connections}
+ca_file = {json.dumps(str(credentials.ca_certificate))}
+pass_type_ids = ["pass.com.example.card"]
+[apps.fcm]
+project_id = "{PROJECT_ID}"
+service_account_file = {json.dumps(str(credentials.service_account))}
+host = "127.0.0.1"
+port = {ports.fcm}
+connections = {options.fcm_connections}
+ca_file = {json.dumps(str(credentials.ca_certificate))}
+quota_per_minute = 1000000000
+{options.settings}
+"""
+
+
+@asynccontextmanager
+async def stand(options: StandOptions) -> AsyncIterator[Stand]:
+    """Run simulators and a gateway until left; then stop both, and remove what they wrote unless directory was given."""
+    with tempfile.TemporaryDirectory(prefix="walletpush-bench-") as made:
+        directory = options.directory or Path(made)
+        credentials = make_credentials(directory / "simulators")
+        simulators = await _start_simulators(directory / "simulators", options)
+        try:
+            ports = read_ports(directory / "simulators")
+            gateway, address, web = await _start_gateway(directory, credentials, ports, options)
+            try:
+                yield Stand(
+                    directory, address, web, ports, psutil.Process(gateway.pid), psutil.Process(simulators.pid)
+                )
+            finally:
+                await stop(gateway)
+        finally:
+            await stop(simulators)
+
+
+async def stop(process: asyncio.subprocess.Process, wait_s: float = 20.0) -> int:
+    """End a process by SIGTERM, then by SIGKILL; return its exit code."""
+    if process.returncode is None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(process.wait(), wait_s)
+        except TimeoutError:
+            process.kill()
+    return await process.wait()
+
+
+async def _start_simulators(directory: Path, options: StandOptions) -> asyncio.subprocess.Process:
+    words = [sys.executable, "-m", "adapters.simulators", str(directory), "--mode", options.mode]
+    words += ["--error-one-in", str(options.error_one_in)] if options.error_one_in else []
+    words += ["--keep-times"] if options.keep_times else []
+    (directory / PORTS_FILE).unlink(missing_ok=True)
+    process = await _spawn(words, OTHER_CORE if options.pinned else None, directory / "simulators.log")
+    await _until(lambda: (directory / PORTS_FILE).exists(), process)
+    return process
+
+
+async def _start_gateway(
+    directory: Path, credentials: SimulatorCredentials, ports: Ports, options: StandOptions
+) -> tuple[asyncio.subprocess.Process, str, str]:
+    grpc_port, web_port = free_port(), free_port()
+    path = directory / "walletpush.toml"
+    path.write_text(config_toml(directory, credentials, ports, grpc_port, web_port, options))
+    words = [sys.executable, "-m", "gateway", "serve", "--config", str(path)]
+    process = await _spawn(words, GATEWAY_CORE if options.pinned else None, directory / "gateway.log")
+    web = f"http://127.0.0.1:{web_port}"
+    await _until_ready(web, process)
+    return process, f"127.0.0.1:{grpc_port}", web
+
+
+async def _spawn(words: Sequence[str], core: int | None, log: Path) -> asyncio.subprocess.Process:
+    pinned = ["taskset", "-c", str(core), *words] if core is not None else list(words)
+    environment: Mapping[str, str] = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with log.open("ab") as file:
+        return await asyncio.create_subprocess_exec(*pinned, stdout=file, stderr=file, env=environment)
+
+
+async def _until_ready(web: str, process: asyncio.subprocess.Process) -> None:
+    import aiohttp
+
+    async with aiohttp.ClientSession() as session:
+        async with asyncio.timeout(_READY_S):
+            while True:
+                if process.returncode is not None:
+                    raise RuntimeError(f"the gateway ended with {process.returncode}")
+                try:
+                    async with session.get(f"{web}/readyz") as answer:
+                        if answer.status == 200:
+                            return
+                except aiohttp.ClientError:
+                    pass
+                await asyncio.sleep(0.05)
+
+
+async def _until(done: object, process: asyncio.subprocess.Process) -> None:
+    async with asyncio.timeout(_READY_S):
+        while not done():  # type: ignore[operator]
+            if process.returncode is not None:
+                raise RuntimeError(f"the simulators ended with {process.returncode}")
+            await asyncio.sleep(0.02)
+
+
+def free_port() -> int:
+    """Return a TCP port of loopback that nothing listens on now."""
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
