@@ -11,7 +11,8 @@ from core.model import Device, NotificationState, Provider, Target
 class Segment(NamedTuple):
     """What was accepted together: 1 to 1,000 messages, opaque to the store.
 
-    frames: one per message, empty for a place that stays unused (a duplicate's). keys: n x 16 bytes, the idempotency keys' hashes; fingerprints: n x 8 bytes, the bodies'.
+    frames: one per message, empty for a place that stays unused (a duplicate's). keys: n x 16 bytes, the idempotency
+    keys' hashes; fingerprints: n x 8 bytes, the bodies'.
     states: n bytes, NotificationState of each (ACCEPTED or SCHEDULED, a final one for an unused place); empty stands for
     all ACCEPTED.
     """

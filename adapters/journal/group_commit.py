@@ -59,7 +59,9 @@ Observer = Callable[[list[ITEM], int, int, int], None]
 
 
 class GroupCommit(Generic[ITEM, RESULT]):
-    """The queue and the thread. commits and failures count attempts; failing is the last one's; last_commit_ns is the last good one's time.
+    """The queue and the thread.
+
+    commits and failures count attempts; failing: whether the last one failed; last_commit_ns: the last good one's time.
 
     observe hears of each good commit on the loop: items, their size in bytes, duration_ns, and the oldest's wait_ns.
     """

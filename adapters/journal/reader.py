@@ -47,20 +47,17 @@ class JournalReader:
             # One statement, so that state and events belong to the same commit.
             rows = self._connection.execute(
                 """
-                SELECT accepted_unix_ms, states, events, frames FROM segments
-                LEFT JOIN receipts ON receipts.segment = segments.seq
-                LEFT JOIN payloads ON payloads.seq = segments.seq
-                WHERE segments.seq = ? ORDER BY receipts.seq
+                SELECT 0 AS place, accepted_unix_ms, states, frames FROM segments LEFT JOIN payloads USING (seq)
+                WHERE seq = ?1
+                UNION ALL SELECT seq, at_unix_ms, events, NULL FROM receipts WHERE segment = ?1 ORDER BY place
                 """,
                 (segment,),
             ).fetchall()
-        if not rows or not 0 <= index < len(rows[0][1]):
+        if not rows or rows[0][0] != 0 or not 0 <= index < len(rows[0][2]):
             raise UnknownNotification
-        accepted_unix_ms, states, _, payload = rows[0]
+        _, accepted_unix_ms, states, payload = rows[0]
         frame = unpack_frames(payload, len(states), [index])[0] if payload and states[index] in OPEN else b""
-        return NotificationRecord(
-            NotificationState(states[index]), accepted_unix_ms, [row[2] for row in rows if row[2]], frame,
-        )
+        return NotificationRecord(NotificationState(states[index]), accepted_unix_ms, [row[2] for row in rows[1:]], frame)
 
     def keys_since(self, after: int, since_unix_ms: int, limit: int) -> list[SegmentKeys]:
         """Return idempotency material of segments after that number, accepted since then. Raises Unavailable."""

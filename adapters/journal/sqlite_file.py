@@ -57,6 +57,18 @@ class FileLock:
         os.close(self._descriptor)
 
 
+@contextmanager
+def waited_lock(path: Path) -> Iterator[None]:
+    """Hold a side file's lock for a short work that processes do one after another. Raises Unavailable."""
+    with mapped_errors(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+
 def make_directory(directory: Path) -> None:
     """Create the directory for its owner alone, since what is stored there is private. Raises Unavailable."""
     with mapped_errors(directory):

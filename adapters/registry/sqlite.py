@@ -1,0 +1,160 @@
+"""The embedded registry of devices: one SQLite file for all workers of a host."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeVar
+
+import orjson
+from sqlalchemy import Engine
+
+from adapters.journal.group_commit import GroupCommit
+from adapters.journal.sqlite_file import make_directory, open_readable, open_writable, waited_lock
+from adapters.registry.statements import COUNT, LIST_DEVICES, REGISTRY, TARGETS_OF
+from adapters.registry.store import Change, Register, RegistryStore, Remove, engine_of, mapped_errors
+from core.model import Device, Environment, Provider, Target
+
+RESULT = TypeVar("RESULT")
+MAX_USERS: Final = 10_000
+# Reading through the page cache of the system saves a third of a lookup at a million devices, and workers share it.
+MAPPED_BYTES: Final = 1 << 30
+# A device's row with its place in two indexes, roughly; what the queue's bound is counted in.
+DEVICE_BYTES: Final = 512
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryOptions:
+    """devices_per_user: beyond it a user's oldest registrations go. queue_bytes: changes are refused above it."""
+
+    devices_per_user: int = 50
+    queue_bytes: int = 32 << 20
+    commit_bytes: int = 1 << 20
+
+
+DEFAULTS: Final = RegistryOptions()
+
+
+class SqliteRegistry:
+    """Implements core.storage.DeviceRegistry and DeviceRetirement; made by `open`, used on one event loop."""
+
+    def __init__(self, path: Path, writer: Engine, reader: Engine, options: RegistryOptions) -> None:
+        self._path = path
+        self._reader = reader
+        self._read_thread = ThreadPoolExecutor(1, thread_name_prefix="registry-read")
+        store = RegistryStore(writer, path, options.devices_per_user)
+        self._writer: GroupCommit[Change, int] = GroupCommit(
+            "registry", store, queue_bytes=options.queue_bytes, kept_bytes=0, commit_bytes=options.commit_bytes,
+        )
+
+    @classmethod
+    async def open(cls, directory: Path, options: RegistryOptions = DEFAULTS) -> SqliteRegistry:
+        """Open or create registry.db, beside other workers that do the same.
+
+        Raises StoreFailure if it is damaged, foreign or of a newer version, Unavailable if it cannot be opened.
+        """
+        path = directory / "registry.db"
+        writer, reader = await asyncio.to_thread(open_engines, path)
+        return cls(path, writer, reader, options)
+
+    async def register(self, devices: Sequence[Device]) -> None:
+        """Insert or update; a token known under another user moves to this one.
+
+        A registration older than the stored one is passed over. Raises Unavailable or Overloaded, then nothing changed.
+        """
+        if devices:
+            await self._writer.submit(Register(devices), DEVICE_BYTES * len(devices))
+
+    async def unregister(self, app: str, provider: Provider, tokens: Sequence[str]) -> int:
+        """Delete tokens; return how many there were. Raises Unavailable or Overloaded, then nothing changed."""
+        return await self._remove(app, [(int(provider), token, 0) for token in tokens])
+
+    async def retire(self, app: str, gone: Sequence[tuple[Provider, str, int]]) -> int:
+        """Delete each (provider, token, gone_since_unix_ms) not registered at or after that time; return how many.
+
+        0 as time deletes whatever is registered. Raises Unavailable or Overloaded, then nothing changed.
+        """
+        return await self._remove(app, [(int(provider), token, since) for provider, token, since in gone])
+
+    async def devices_of(self, app: str, user_ids: Sequence[str]) -> Mapping[str, list[Target]]:
+        """Return the devices of up to 10,000 users; a user without any is not in the answer.
+
+        Raises ValueError for more users, Unavailable if the registry cannot be read.
+        """
+        if len(user_ids) > MAX_USERS:
+            raise ValueError(f"at most {MAX_USERS} users at a time, not {len(user_ids)}")
+        return await self._read(partial(read_targets, self._reader, app, user_ids)) if user_ids else {}
+
+    async def list_devices(self, app: str, user_id: str) -> list[Device]:
+        """Return a user's devices, newest registration first. Raises Unavailable if they cannot be read."""
+        return await self._read(partial(read_devices, self._reader, app, user_id))
+
+    async def count(self, app: str, provider: Provider) -> int:
+        """Return how many tokens are registered; walks an index, some 30 ms per million. Raises Unavailable."""
+        return await self._read(partial(read_count, self._reader, app, provider))
+
+    async def close(self) -> None:
+        """Write what is queued, then let go of the file."""
+        await asyncio.to_thread(self._read_thread.shutdown)
+        self._reader.dispose()
+        await self._writer.close()
+
+    async def _remove(self, app: str, gone: Sequence[tuple[int, str, int]]) -> int:
+        return await self._writer.submit(Remove(app, gone), DEVICE_BYTES * len(gone)) if gone else 0
+
+    async def _read(self, query: Callable[[], RESULT]) -> RESULT:
+        with mapped_errors(self._path):
+            return await asyncio.get_running_loop().run_in_executor(self._read_thread, query)
+
+
+def open_engines(path: Path) -> tuple[Engine, Engine]:
+    """Open the file once for writing and once for reading; only one worker at a time may create or migrate it."""
+    make_directory(path.parent)
+    with waited_lock(path.with_suffix(".lock")):
+        writer = open_writable(path, REGISTRY)
+    with mapped_errors(path):
+        writer.execute("PRAGMA wal_autocheckpoint = 1000").fetchall()
+        reader = open_readable(path, REGISTRY)
+        reader.execute(f"PRAGMA mmap_size = {MAPPED_BYTES}").fetchall()
+        reader.execute("PRAGMA cache_size = -65536")
+    return engine_of(writer), engine_of(reader)
+
+
+def read_targets(reader: Engine, app: str, user_ids: Sequence[str]) -> dict[str, list[Target]]:
+    """Ask for all users' devices at once; see TARGETS_OF for the shape of the answer."""
+    with reader.connect() as connection:
+        answer = connection.execute(TARGETS_OF, {"app": app, "users": orjson.dumps(user_ids).decode()}).scalar_one()
+    targets: dict[str, list[Target]] = {}
+    providers = {int(provider): provider for provider in Provider}
+    environments = {int(environment): environment for environment in Environment}
+    for user_id, provider, token, environment, registered_unix_ms in orjson.loads(answer):
+        target = Target(providers[provider], token, environments[environment], registered_unix_ms)
+        if user_id in targets:
+            targets[user_id].append(target)
+        else:
+            targets[user_id] = [target]
+    return targets
+
+
+def read_devices(reader: Engine, app: str, user_id: str) -> list[Device]:
+    """Ask for one user's devices."""
+    with reader.connect() as connection:
+        rows = connection.execute(LIST_DEVICES, {"app": app, "user_id": user_id}).all()
+    return [
+        Device(
+            row.app, row.user_id,
+            Target(Provider(row.provider), row.token, Environment(row.environment), row.registered_unix_ms),
+            row.locale, row.time_zone, row.app_version,
+        )
+        for row in rows
+    ]
+
+
+def read_count(reader: Engine, app: str, provider: Provider) -> int:
+    """Ask how many tokens there are."""
+    with reader.connect() as connection:
+        return connection.execute(COUNT, {"app": app, "provider": int(provider)}).scalar_one()
