@@ -10,6 +10,8 @@ cdef enum:
     SLOTS = 192
     NOMINAL = 128
     MAX_COLUMNS = 16
+    PLACES = 32
+    RECENT = 256
 
 cdef enum:
     DENIED = 0
@@ -66,11 +68,21 @@ cdef struct Charge:
     Slot *slot
     uint64_t key
     uint64_t since
+    uint64_t tat
+    uint64_t next
 
 
 cdef struct Place:
     Region *region
     uint64_t *home
+
+
+cdef struct Batch:
+    const uint64_t *keys
+    const uint16_t *rules
+    Py_ssize_t end
+    Place places[PLACES]
+    Slot *recent[RECENT]
 
 
 cdef class TokenBuckets:
@@ -89,12 +101,12 @@ cdef class TokenBuckets:
     cdef bint _shrink(self, const Place *place, uint64_t now_ns) noexcept nogil
     cdef bint _evict(self, Slot *slot, uint64_t tat) noexcept nogil
     cdef Slot *_held(self, uint64_t key, uint64_t rule, uint64_t now_ns) noexcept nogil
-    cdef uint64_t _decide(
-        self, const uint64_t *keys, const uint16_t *rules, Py_ssize_t k, uint64_t now_ns
-    ) noexcept nogil
-    cdef uint64_t _look(self, Charge *charge, uint64_t key, uint64_t rule, uint64_t now_ns) noexcept nogil
-    cdef uint64_t _charge(self, Charge *charge, uint64_t key, uint64_t rule, uint64_t now_ns) noexcept nogil
+    cdef uint64_t _decide(self, Batch *batch, Py_ssize_t at, Py_ssize_t k, uint64_t now_ns) noexcept nogil
+    cdef uint64_t _look(self, Batch *batch, Charge *charge, Py_ssize_t at, uint64_t now_ns) noexcept nogil
+    cdef uint64_t _charge(self, Batch *batch, Charge *charge, Py_ssize_t at, uint64_t now_ns) noexcept nogil
     cdef void _undo(self, Charge *charges, const uint16_t *rules, Py_ssize_t count) noexcept nogil
+    cdef bint _read(self, Charge *charge) noexcept nogil
+    cdef bint _swap(self, Charge *charge, uint64_t now_ns) noexcept nogil
     cdef int _advance(self, Charge *charge, const Rule *rule, uint64_t now_ns, uint64_t *until) noexcept nogil
     cdef bint _refund(self, Slot *slot, uint64_t key, uint64_t interval_ns, uint64_t since) noexcept nogil
-    cdef void _prefetch(self, const uint64_t *keys, const uint16_t *rules, Py_ssize_t at, Py_ssize_t end) noexcept nogil
+    cdef void _prefetch(self, Batch *batch, Py_ssize_t at) noexcept nogil

@@ -9,6 +9,7 @@ from typing import NamedTuple
 cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
 from libc.stdlib cimport free, malloc
+from libc.string cimport memset
 
 from core.shared_memory cimport (
     Header, add_and_fetch, attached, base_of, compare_and_swap, format_header, load_acquire, load_relaxed, prefetch,
@@ -158,16 +159,19 @@ cdef class TokenBuckets:
         cdef Py_ssize_t k = keys.shape[0] / n if n else 0
         cdef Py_ssize_t total = 0
         cdef uint64_t retry_at
+        cdef Batch batch
         if keys.shape[0] != n * k or not 0 <= k <= MAX_COLUMNS or retry_at_ns.shape[0] != n:
             raise ValueError(f"{keys.shape[0]} keys and {retry_at_ns.shape[0]} times for {n} messages")
         self._require(keys.shape[0], rules)
+        batch.keys, batch.rules, batch.end = &keys[0] if n * k else NULL, &rules[0] if n * k else NULL, n * k
+        memset(batch.recent, 0, sizeof(batch.recent))
         # The GIL stays: a batch takes less than 200 us, and taking it back from a busy thread may cost 5 ms.
-        for j in range(min(2 * AHEAD, n * k)):
-            self._prefetch(&keys[0], &rules[0], j - 2 * AHEAD, n * k)
+        for j in range(-2 * AHEAD, 0):
+            self._prefetch(&batch, j)
         for i in range(n):
             for j in range(i * k, i * k + k):
-                self._prefetch(&keys[0], &rules[0], j, n * k)
-            retry_at = self._decide(&keys[i * k], &rules[i * k], k, now_ns) if k else 0
+                self._prefetch(&batch, j)
+            retry_at = self._decide(&batch, i * k, k, now_ns)
             retry_at_ns[i] = retry_at
             granted[i] = retry_at == 0
             total += retry_at == 0
@@ -204,9 +208,7 @@ cdef class TokenBuckets:
         if highest > self._rule_count:
             raise ValueError(f"rule {highest} of {self._rule_count}")
 
-    cdef uint64_t _decide(
-        self, const uint64_t *keys, const uint16_t *rules, Py_ssize_t k, uint64_t now_ns
-    ) noexcept nogil:
+    cdef uint64_t _decide(self, Batch *batch, Py_ssize_t at, Py_ssize_t k, uint64_t now_ns) noexcept nogil:
         """Charge all k buckets and return 0, or none and return when the last of the empty ones has a token again.
 
         Looks at all before it charges any: only a race with another process makes it undo a charge.
@@ -215,36 +217,49 @@ cdef class TokenBuckets:
         cdef uint64_t until = 0
         cdef Py_ssize_t j
         for j in range(k):
-            if rules[j]:
-                until = max(until, self._look(&charges[j], keys[j], rules[j], now_ns))
+            if batch.rules[at + j]:
+                until = max(until, self._look(batch, &charges[j], at + j, now_ns))
         if until:
             return until
         for j in range(k):
-            if rules[j]:
-                until = self._charge(&charges[j], keys[j], rules[j], now_ns)
+            if batch.rules[at + j]:
+                until = self._charge(batch, &charges[j], at + j, now_ns)
                 if until:
-                    self._undo(charges, rules, j)
+                    self._undo(charges, batch.rules + at, j)
                     return until
         return 0
 
-    cdef inline uint64_t _look(self, Charge *charge, uint64_t key, uint64_t rule, uint64_t now_ns) noexcept nogil:
-        """Find a bucket; return when it has a token again, 0 if it has one."""
-        cdef const Rule *rate = &self._rules[rule]
-        cdef Place place = self._place(key)
-        cdef uint64_t tat
-        charge.key = key
-        charge.slot = self._find(&place, key, &tat)
-        if charge.slot == NULL:
-            tat = load_acquire(&self._shared[rule].tat)
-        tat = max(tat, now_ns) + rate.interval_ns
-        return tat - rate.tolerance_ns if tat > now_ns + rate.tolerance_ns else 0
+    cdef inline uint64_t _look(self, Batch *batch, Charge *charge, Py_ssize_t at, uint64_t now_ns) noexcept nogil:
+        """Find a bucket and what to charge it; return when it has a token again, 0 if it has one."""
+        cdef const Rule *rate = &self._rules[batch.rules[at]]
+        cdef Place *place = &batch.places[at & (PLACES - 1)]
+        charge.key = batch.keys[at]
+        charge.slot = batch.recent[charge.key & (RECENT - 1)]
+        if charge.slot == NULL or charge.slot.key != charge.key:
+            if place.home == NULL:
+                place[0] = self._place(charge.key)
+            charge.slot = self._find(place, charge.key, &charge.tat)
+        if charge.slot == NULL or not self._read(charge):
+            charge.slot = NULL
+            charge.tat = load_acquire(&self._shared[batch.rules[at]].tat)
+        charge.next = max(charge.tat, now_ns) + rate.interval_ns
+        return charge.next - rate.tolerance_ns if charge.next > now_ns + rate.tolerance_ns else 0
 
-    cdef uint64_t _charge(self, Charge *charge, uint64_t key, uint64_t rule, uint64_t now_ns) noexcept nogil:
-        """Charge a bucket, made if need be; return when it has a token again if it has none by now, otherwise 0."""
+    cdef inline uint64_t _charge(self, Batch *batch, Charge *charge, Py_ssize_t at, uint64_t now_ns) noexcept nogil:
+        """Charge a bucket, made if need be; return when it has a token again if it has none by now, otherwise 0.
+
+        What was charged at now_ns is not evicted within the batch, so that it may be remembered without its directory word.
+        """
+        cdef uint64_t rule = batch.rules[at]
         cdef uint64_t until = 0
+        if charge.slot != NULL and self._swap(charge, now_ns):
+            batch.recent[charge.key & (RECENT - 1)] = charge.slot
+            return 0
         while charge.slot == NULL or self._advance(charge, &self._rules[rule], now_ns, &until) == MOVED:
-            charge.slot = self._held(key, rule, now_ns)
-            charge.key = rule if charge.slot == &self._shared[rule] else key
+            charge.slot = self._held(batch.keys[at], rule, now_ns)
+            charge.key = rule if charge.slot == &self._shared[rule] else batch.keys[at]
+        if charge.slot != &self._shared[rule]:
+            batch.recent[charge.key & (RECENT - 1)] = charge.slot
         return until
 
     cdef void _undo(self, Charge *charges, const uint16_t *rules, Py_ssize_t count) noexcept nogil:
@@ -255,23 +270,29 @@ cdef class TokenBuckets:
                     charges[j].slot, charges[j].key, self._rules[rules[j]].interval_ns, charges[j].since
                 )
 
-    cdef inline int _advance(self, Charge *charge, const Rule *rule, uint64_t now_ns, uint64_t *until) noexcept nogil:
-        """Move one arrival time on. A bucket found full begins a busy time: what was taken before can't be given back."""
-        cdef Slot *slot = charge.slot
-        cdef uint64_t tat, next
+    cdef inline bint _read(self, Charge *charge) noexcept nogil:
+        """Read a bucket before its key, so that a swap of what was read finds the same key; False if the slot has moved on."""
+        charge.since = load_acquire(&charge.slot.busy_since)
+        charge.tat = load_acquire(&charge.slot.tat)
+        return charge.tat != CLAIMED and charge.tat != FREE and load_relaxed(&charge.slot.key) == charge.key
+
+    cdef inline bint _swap(self, Charge *charge, uint64_t now_ns) noexcept nogil:
+        """Move an arrival time on. A bucket found full begins a busy time: what was taken before can't be given back."""
+        if charge.tat < now_ns and charge.since < now_ns:
+            if not compare_and_swap(&charge.slot.busy_since, charge.since, now_ns):
+                return False
+            charge.since = now_ns
+        return compare_and_swap(&charge.slot.tat, charge.tat, charge.next)
+
+    cdef int _advance(self, Charge *charge, const Rule *rule, uint64_t now_ns, uint64_t *until) noexcept nogil:
         while True:
-            charge.since = load_acquire(&slot.busy_since)
-            tat = load_acquire(&slot.tat)
-            if tat == CLAIMED or tat == FREE or load_relaxed(&slot.key) != charge.key:
+            if not self._read(charge):
                 return MOVED
-            next = max(tat, now_ns) + rule.interval_ns
-            if next > now_ns + rule.tolerance_ns:
-                until[0] = next - rule.tolerance_ns
+            charge.next = max(charge.tat, now_ns) + rule.interval_ns
+            if charge.next > now_ns + rule.tolerance_ns:
+                until[0] = charge.next - rule.tolerance_ns
                 return DENIED
-            while tat < now_ns and charge.since < now_ns:
-                compare_and_swap(&slot.busy_since, charge.since, now_ns)
-                charge.since = load_acquire(&slot.busy_since)
-            if compare_and_swap(&slot.tat, tat, next):
+            if self._swap(charge, now_ns):
                 return GRANTED
 
     cdef bint _refund(self, Slot *slot, uint64_t key, uint64_t interval_ns, uint64_t since) noexcept nogil:
@@ -398,16 +419,21 @@ cdef class TokenBuckets:
             if compare_and_swap(place.home, directory, (directory & ~MEMBERS) + VERSION_STEP | below):
                 return True
 
-    cdef inline void _prefetch(
-        self, const uint64_t *keys, const uint16_t *rules, Py_ssize_t at, Py_ssize_t end
-    ) noexcept nogil:
+    cdef inline void _prefetch(self, Batch *batch, Py_ssize_t at) noexcept nogil:
         """Fetch the directory word of a key two strides ahead, and the first slot of the one a stride ahead."""
-        cdef Place place
-        cdef uint64_t newest
-        if at + 2 * AHEAD < end and rules[at + 2 * AHEAD]:
-            prefetch(self._place(keys[at + 2 * AHEAD]).home)
-        if 0 <= at + AHEAD < end and rules[at + AHEAD]:
-            place = self._place(keys[at + AHEAD])
-            newest = load_relaxed(place.home) & 0xff
+        cdef Place *place
+        cdef Slot *recent
+        cdef uint64_t key, newest
+        if at + 2 * AHEAD < batch.end and batch.rules[at + 2 * AHEAD]:
+            place = &batch.places[at + 2 * AHEAD & (PLACES - 1)]
+            key = batch.keys[at + 2 * AHEAD]
+            recent = batch.recent[key & (RECENT - 1)]
+            place.home = NULL
+            if recent == NULL or recent.key != key:
+                place[0] = self._place(key)
+                prefetch(place.home)
+        if 0 <= at + AHEAD < batch.end and batch.rules[at + AHEAD]:
+            place = &batch.places[at + AHEAD & (PLACES - 1)]
+            newest = load_relaxed(place.home) & 0xff if place.home != NULL else 0
             if newest:
                 prefetch(&place.region.slots[newest - 1])
