@@ -26,6 +26,7 @@ class Deliveries(DeliveryServiceServicer):
 
     def __init__(self) -> None:
         self.accepted: dict[str, tuple[str, bytes]] = {}
+        self.taken: dict[str, notification_pb2.Notification] = {}
         self.chunks: list[int] = []
         self.sequences: list[list[int]] = []
         self.keys_seen: list[str] = []
@@ -132,6 +133,7 @@ class Deliveries(DeliveryServiceServicer):
         body = notification.SerializeToString(deterministic=True)
         known = self.accepted.get(key)
         if known is None:
+            self.taken[key] = notification
             self.accepted[key] = (str(uuid.uuid4()), body)
             return self.accepted[key][0], pb.SEND_STATUS_ACCEPTED
         if known[1] != body:

@@ -1,0 +1,1 @@
+"""The commands of `walletpush`, one file each."""
