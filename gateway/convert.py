@@ -11,7 +11,7 @@ from core.delivery import Notification
 from core.errors import InvalidRequest
 from core.model import Environment, Provider, PushType, Target
 from gateway.convert_options import apns_options, fcm_options
-from gateway.fields import bounded, check_token, deep_link, https_url, required, timestamp_unix_ms
+from gateway.fields import bounded, check_token, deep_link, header_safe, https_url, required, timestamp_unix_ms
 from protos.walletpush.v1 import notification_pb2 as pb
 
 MAX_BATCH = 1_000
@@ -79,7 +79,10 @@ def _recipients(msg: pb.Notification, providers: frozenset[int]) -> tuple[tuple[
     count = len(users) + len(devices)
     if not 1 <= count <= MAX_RECIPIENTS:
         raise InvalidRequest("devices", f"1 to {MAX_RECIPIENTS:,} user_ids and devices together, not {count:,}")
-    targets = tuple([to_target(device, f"devices[{i}]", providers) for i, device in enumerate(devices)])
+    # A token that is named twice still hears it once.
+    targets = tuple(
+        dict.fromkeys([to_target(device, f"devices[{i}]", providers) for i, device in enumerate(devices)])
+    )
     user_ids = tuple(users) if users else ()
     for i, user in enumerate(user_ids):
         required(f"user_ids[{i}]", user, 128)
@@ -124,7 +127,7 @@ def _data(entries: Mapping[str, str]) -> dict[str, str] | None:
             raise InvalidRequest("content.data", f"key {key[:64]!r} is empty or reserved")
         bounded("content.data", key, 64)
         bounded("content.data", value, 2_048)
-        total += len(key) + len(value)
+        total += len(key.encode()) + len(value.encode())
     if total > 4_000:
         raise InvalidRequest("content.data", f"at most 4,000 bytes in all, not {total:,}")
     return data
@@ -148,7 +151,7 @@ def _wallet_pass(msg: pb.Notification, kind: str | None) -> Content:
         raise InvalidRequest("message", "one of content and wallet_pass is required")
     passes = msg.wallet_pass
     pass_type_id = required("wallet_pass.pass_type_id", passes.pass_type_id, 128)
-    if not pass_type_id.startswith("pass."):
+    if not header_safe("wallet_pass.pass_type_id", pass_type_id, 128).startswith("pass."):
         raise InvalidRequest("wallet_pass.pass_type_id", 'must begin with "pass."')
     required("wallet_pass.serial_number", passes.serial_number, 128)
     if msg.push_type not in (0, PushType.BACKGROUND):
@@ -169,7 +172,7 @@ def _times(msg: pb.Notification, now_unix_ms: int) -> tuple[int, int]:
         return send_at, due + DEFAULT_TTL_MS
     if lifetime == "ttl":
         ttl_ms = msg.ttl.seconds * 1_000 + msg.ttl.nanos // 1_000_000
-        if not 1_000 <= ttl_ms <= MAX_TTL_MS:
+        if not (1_000 <= ttl_ms <= MAX_TTL_MS and 0 <= msg.ttl.nanos <= 999_999_999):
             raise InvalidRequest("ttl", "1 s to 28 days")
         return send_at, due + ttl_ms
     expires = timestamp_unix_ms("expire_time", msg.expire_time)

@@ -13,6 +13,8 @@ _VERSION = 1
 _HEAD = struct.Struct("<BH")
 _ENTRY = struct.Struct("<HQI")
 _MAX_JOURNALS = 4_096
+# What SQLite can compare a row's number with.
+_MAX_SEQ = (1 << 63) - 1
 BEGIN = "begin"
 
 
@@ -36,7 +38,9 @@ def parse_cursor(text: str) -> dict[int, Position]:
         version, count = _HEAD.unpack_from(raw)
         if version != _VERSION or count > _MAX_JOURNALS or len(raw) != _HEAD.size + count * _ENTRY.size:
             raise ValueError("another form")
-        entries = _ENTRY.iter_unpack(raw[_HEAD.size :])
+        entries = list(_ENTRY.iter_unpack(raw[_HEAD.size :]))
+        if any(seq > _MAX_SEQ for _, seq, _ in entries):
+            raise ValueError("beyond every journal")
         return {number: Position(seq, told) for number, seq, told in entries}
     except (ValueError, struct.error):
         raise InvalidRequest("cursor", 'must be empty, "begin", or a cursor from an earlier response') from None

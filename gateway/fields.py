@@ -12,6 +12,7 @@ _URL = re.compile(r"https://[^\s\x00-\x1f\x7f\"<>\\^`{|}]{1,2040}")
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,63}):[^\s\x00-\x1f\x7f\"<>\\^`{|}]{1,2040}")
 _UNSAFE_SCHEMES = frozenset({"javascript", "data", "vbscript", "file"})
 _FCM_TOKEN = re.compile(r"[A-Za-z0-9_:\-.=%/+,]{1,4096}")
+_HEADER = re.compile(r"[!-~]*")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
@@ -43,6 +44,13 @@ def required(field: str, value: str, max_bytes: int) -> str:
     return bounded(field, value, max_bytes)
 
 
+def header_safe(field: str, value: str, max_bytes: int) -> str:
+    """Return value if it fits max_bytes and may stand in an HTTP header: visible ASCII alone. Raises InvalidRequest."""
+    if not _HEADER.fullmatch(bounded(field, value, max_bytes)):
+        raise InvalidRequest(field, "visible ASCII without spaces only: it travels in an HTTP header")
+    return value
+
+
 def https_url(field: str, value: str) -> str:
     """Return value if empty or an absolute https URL of at most 2,048 bytes. Raises InvalidRequest."""
     if value and not (value.isascii() and _URL.fullmatch(value)):
@@ -55,7 +63,7 @@ def deep_link(field: str, value: str) -> str:
     if not value:
         return value
     matched = _URI.fullmatch(value)
-    if matched is None:
+    if matched is None or len(value.encode()) > 2_048:
         raise InvalidRequest(field, "must be a URI with a scheme, of at most 2,048 bytes")
     if matched[1].lower() in _UNSAFE_SCHEMES:
         raise InvalidRequest(field, f"scheme {matched[1]!r} is not allowed")
