@@ -83,6 +83,11 @@ class Breaker:
             self._probes_sent_ns = now_ns
         return granted
 
+    def give_back(self, unused: int) -> None:
+        """Take back what permit() granted and nothing was sent for, so that a probe is not waited for in vain."""
+        if self._state is BreakerState.HALF_OPEN:
+            self._probes_left = min(self._settings.probes, self._probes_left + unused)
+
     def record(self, successes: int, faults: int, now_ns: int) -> None:
         """Count a batch of answers; those that come while open belong to requests sent before and change nothing."""
         if self._state is BreakerState.OPEN:

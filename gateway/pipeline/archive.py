@@ -101,6 +101,9 @@ class Archive:
             told = position.told if row.seq == position.seq else 0
             fresh = unpack_events(row.events, number, row.segment, row.accepted_unix_ms)[told:]
             room = MAX_RECEIPTS - len(receipts)
+            if room == 0:
+                # Position(seq, 0) would say that all of this row was told.
+                return position
             receipts += fresh[:room]
             if len(fresh) > room:
                 return Position(row.seq, told + room)

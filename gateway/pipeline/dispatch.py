@@ -19,6 +19,7 @@ from gateway.pipeline.settle import Settler
 _LOWEST = int(max(NotificationClass))
 _SWEEP_S = 0.25
 _SWEEP_SLOTS = 50_000
+_LOOK_AGAIN_NS = 50_000_000
 
 
 class Dispatcher:
@@ -61,9 +62,15 @@ class Dispatcher:
         self._queue.requeue(deliveries, self._clock.monotonic_ns())
         self.wake_all({delivery.route for delivery in deliveries})
 
+    @property
+    def stopped(self) -> bool:
+        """Tell whether nothing more goes on the wire."""
+        return self._stopped
+
     def stop(self) -> None:
-        """Put nothing more on the wire; what waits stays for the journal."""
+        """Put nothing more on the wire; what waits, for a stream or for room in the queue, stays for the journal."""
         self._stopped = True
+        self._queue.close()
 
     async def sweep(self) -> None:
         """Until cancelled, end what expires or is cancelled while it waits behind a closed route."""
@@ -78,34 +85,41 @@ class Dispatcher:
         if self._stopped:
             return
         now_ns = self._clock.monotonic_ns()
-        batch = self._next_batch(route, now_ns)
-        if not batch:
+        room = self._room(route, now_ns)
+        if not room:
             return
+        batch = self._next_batch(route, room, now_ns)
+        pulled = len(batch)
         gone = take_live(batch, self._clock.unix_ms())
         if gone:
             self._settler.end_queued(gone)
         batch = self._within_limits(route, batch, now_ns)
-        if batch:
-            self._submit(route, batch, now_ns)
-        self.wake(route)
+        taken = self._submit(route, batch, now_ns) if batch else 0
+        route.breaker.give_back(room - taken)
+        if pulled:
+            self.wake(route)
 
-    def _next_batch(self, route: Route, now_ns: int) -> list[Delivery]:
+    def _room(self, route: Route, now_ns: int) -> int:
+        """Return how many deliveries may leave now, as far as streams, pauses and the breaker go."""
         capacity = route.channel.capacity
         if capacity <= 0:
-            return []
+            return 0
         if now_ns < route.paused_until_ns:
             self._wake_at(route, route.paused_until_ns, now_ns)
-            return []
+            return 0
         ready_ns = self._queue.ready_ns(route.number, now_ns)
         if ready_ns > now_ns:
             self._wake_at(route, ready_ns, now_ns)
-            return []
+            return 0
         wanted = min(capacity, self._batch_size, self._queue.waiting(route.number))
-        room = route.breaker.permit(wanted, now_ns) if wanted else 0
+        room = route.breaker.permit(wanted, now_ns)
         if room == 0:
-            if wanted:
-                self._wake_at(route, route.breaker.open_until_ns, now_ns)
-            return []
+            # While probes are on the wire it is their answers that wake the route, not a timer of the past.
+            self._wake_at(route, max(route.breaker.open_until_ns, now_ns + _LOOK_AGAIN_NS), now_ns)
+        return room
+
+    def _next_batch(self, route: Route, room: int, now_ns: int) -> list[Delivery]:
+        capacity = route.channel.capacity
         spare = capacity - (capacity + route.in_flight) // 10
         batch = self._queue.pull(route.number, min(room, spare), now_ns, _LOWEST) if spare > 0 else []
         if len(batch) < room and spare < room:
@@ -130,20 +144,27 @@ class Dispatcher:
         self._metrics.limited(route.label, len(denied))
         return passed
 
-    def _submit(self, route: Route, batch: list[Delivery], now_ns: int) -> None:
+    def _submit(self, route: Route, batch: list[Delivery], now_ns: int) -> int:
         taken = route.channel.submit(batch, self._clock.unix_ms())
         mark_submitted(batch, taken, now_ns)
         route.in_flight += taken
         self._metrics.sent(route.label, route.app, taken)
         if taken < len(batch):
             self._queue.give_back(batch[taken:])
+        return taken
 
     def _wake_at(self, route: Route, due_ns: int, now_ns: int) -> None:
         if due_ns >= NEVER:
             return
         if route.timer is not None:
-            if route.timer_due_ns <= due_ns and not route.timer.cancelled() and route.timer_due_ns > now_ns:
+            if route.timer_due_ns <= due_ns:
                 return
             route.timer.cancel()
         route.timer_due_ns = due_ns
-        route.timer = asyncio.get_running_loop().call_later(max(0.001, (due_ns - now_ns) / 1e9), self.wake, route)
+        wait_s = max(0.001, (due_ns - now_ns) / 1e9)
+        route.timer = asyncio.get_running_loop().call_later(wait_s, self._on_time, route)
+
+    def _on_time(self, route: Route) -> None:
+        # A timer may fire a little early; with the old one forgotten the pump can ask for another.
+        route.timer = None
+        self.wake(route)

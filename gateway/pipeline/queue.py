@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from array import array
 
-from core.fanout import Fanout
-
 from core.delivery import Delivery, fill_lanes, find_ended, slots_of
+from core.errors import Unavailable
+from core.fanout import Fanout
 
 MAX_BATCH = 1_024
 
@@ -25,6 +25,7 @@ class DeliveryQueue:
         self._flows = memoryview(array("Q", bytes(8 * MAX_BATCH)))
         self._swept = 0
         self._freed = asyncio.Event()
+        self._closed = False
 
     @property
     def in_use(self) -> int:
@@ -62,19 +63,30 @@ class DeliveryQueue:
 
     def give_back(self, deliveries: list[Delivery]) -> None:
         """Return pulled deliveries to the heads of their flows, in their order."""
-        slots_of(deliveries, self._slots)
         for delivery in deliveries:
             delivery.queued = True
-        self._fanout.give_back_many(self._slots[: len(deliveries)])
+        # The last chunk first: each goes before what is there already.
+        for start in range((len(deliveries) - 1) // MAX_BATCH * MAX_BATCH, -1, -MAX_BATCH):
+            chunk = deliveries[start : start + MAX_BATCH]
+            slots_of(chunk, self._slots)
+            self._fanout.give_back_many(self._slots[: len(chunk)])
 
     def pause_flow(self, delivery: Delivery, until_ns: int) -> None:
         """Skip the delivery's flow on its route until then."""
         self._fanout.pause_flow(delivery.route, delivery.notification.klass, delivery.flow.key, until_ns)
 
     async def wait_for_room(self) -> None:
-        """Return when slots have been freed since the call."""
+        """Return when slots have been freed since the call. Raises Unavailable once the queue is closed."""
         self._freed.clear()
-        await self._freed.wait()
+        if not self._closed:
+            await self._freed.wait()
+        if self._closed:
+            raise Unavailable("draining: what finds no room stays in the journal")
+
+    def close(self) -> None:
+        """Let nobody wait for room any longer."""
+        self._closed = True
+        self._freed.set()
 
     def free(self, deliveries: list[Delivery]) -> None:
         """Give the slots of ended deliveries back."""

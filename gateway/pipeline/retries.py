@@ -22,6 +22,7 @@ class RetryWheel:
         self._on_due = on_due
         self._ticks: dict[int, list[Delivery]] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._armed_tick = 0
         self._count = 0
 
     def __len__(self) -> int:
@@ -32,7 +33,7 @@ class RetryWheel:
         tick = -(-due_ns // TICK_NS)
         self._ticks.setdefault(tick, []).append(delivery)
         self._count += 1
-        if self._timer is None or tick == min(self._ticks):
+        if self._timer is None or tick < self._armed_tick:
             self._arm()
 
     def _arm(self) -> None:
@@ -40,7 +41,8 @@ class RetryWheel:
             self._timer.cancel()
             self._timer = None
         if self._ticks:
-            wait_s = max(0.001, (min(self._ticks) * TICK_NS - self._clock.monotonic_ns()) / 1e9)
+            self._armed_tick = min(self._ticks)
+            wait_s = max(0.001, (self._armed_tick * TICK_NS - self._clock.monotonic_ns()) / 1e9)
             self._timer = asyncio.get_running_loop().call_later(wait_s, self._fire)
 
     def _fire(self) -> None:
