@@ -8,6 +8,7 @@ from core.delivery import Notification
 from core.errors import UnknownNotification
 from core.model import DeliveryState, NotificationState
 from core.notification_id import parse_id
+from core.receipts import summed_state
 from core.storage import Journal
 from gateway.convert import Scope
 from gateway.pipeline.archive import UNKNOWN, Archive
@@ -51,7 +52,10 @@ class Canceller:
         scheduled = self._reviver.revive(segment, index, frame)
         if scheduled is None:
             return Cancelled(False, NotificationState.FAILED)
-        self._schedule.cancel(segment, index)
+        if not self._schedule.cancel(scheduled):
+            # It fell due between two looks: it is on its way, or another call cancelled it.
+            found = self._underway.find(segment, index)
+            return _stop(found, scope, notification_id) if found else Cancelled(False, state)
         self._underway.add([scheduled])
         self._settler.end([scheduled], DeliveryState.CANCELLED, "CANCELLED")
         return Cancelled(True, NotificationState.CANCELLED)
@@ -60,7 +64,10 @@ class Canceller:
 def _stop(notification: Notification, scope: Scope, notification_id: bytes) -> Cancelled:
     if notification.tenant != scope.tenant or notification.id != notification_id:
         raise UnknownNotification(UNKNOWN)
-    stoppable = notification.open_deliveries > notification.in_flight
+    if notification.outcome_bits and not notification.open_deliveries:
+        return Cancelled(False, summed_state(notification.outcome_bits))
+    # One that is not planned yet has no delivery, and none on the wire either.
+    stoppable = not notification.open_deliveries or notification.open_deliveries > notification.in_flight
     # The deliveries end where they wait: in a lane at the next sweep, between attempts when they fall due.
     notification.cancelled = notification.cancelled or stoppable
     return Cancelled(stoppable, NotificationState.ACCEPTED)

@@ -55,7 +55,7 @@ class _Call:
 class _Batch:
     """What one segment is made of, in parallel lists; where[i] is the call and the place of notification i."""
 
-    __slots__ = ("bodies", "frames", "keys", "notifications", "where")
+    __slots__ = ("bodies", "frames", "keys", "notifications", "repeats", "where")
 
     def __init__(self) -> None:
         self.notifications: list[Notification] = []
@@ -63,6 +63,8 @@ class _Batch:
         self.bodies: list[bytes] = []
         self.frames: list[bytes] = []
         self.where: list[tuple[_Call, int]] = []
+        # What repeats a message of this very segment can be answered only when that is durable.
+        self.repeats: list[tuple[_Call, int, Taken]] = []
 
 
 class Intake:
@@ -143,7 +145,7 @@ class Intake:
         except Exception:  # the top of a task: no message may take the worker down with it
             self._logger.error("intake_failed", exc_info=True)
             self._metrics.task_failure("intake")
-            self._refuse(calls, Failure("internal error"))
+            await self._take_apart(calls)
             return
         if not notifications:
             return
@@ -152,6 +154,14 @@ class Intake:
             await self._accepted(notifications)
         finally:
             self._planned -= wanted
+
+    async def _take_apart(self, calls: list[_Call]) -> None:
+        if len(calls) == 1:
+            self._refuse(calls, Failure("internal error"))
+            return
+        # One caller's message must not cost the others theirs.
+        for call in calls:
+            await self._take_in([call])
 
     async def _accept(self, calls: list[_Call]) -> list[Notification]:
         started_ns = self._clock.monotonic_ns()
@@ -222,11 +232,17 @@ class Intake:
         if fresh == n:
             return batch.notifications
         duplicates: Counter[int] = Counter()
+        own = {notification.id for notification in batch.notifications}
         for i, verdict in enumerate(verdicts):
             if verdict == Verdict.NEW:
                 continue
             call, place = batch.where[i]
-            call.taken[place] = self._known(verdict, bytes(found[16 * i : 16 * i + 16]), now_unix_ms)
+            first = bytes(found[16 * i : 16 * i + 16])
+            known = self._known(verdict, first, now_unix_ms)
+            if first in own:
+                batch.repeats.append((call, place, known))
+            else:
+                call.taken[place] = known
             if verdict == Verdict.DUPLICATE:
                 duplicates[batch.notifications[i].klass] += 1
             else:
@@ -276,6 +292,8 @@ class Intake:
         for notification in fresh:
             call, place = batch.where[notification.index]
             call.taken[place] = Taken(texts[notification.index])
+        for call, place, known in batch.repeats:
+            call.taken[place] = known
         for klass, count in accepted.items():
             self._metrics.accepted(klass, count)
 

@@ -32,6 +32,16 @@ Devices = Mapping[str, Mapping[str, list[Target]]]
 Pairs = list[tuple[Notification, Target]]
 
 
+class _Work:
+    """What one plan is to queue; the first `queued` pairs are."""
+
+    __slots__ = ("pairs", "queued")
+
+    def __init__(self) -> None:
+        self.pairs: Pairs = []
+        self.queued = 0
+
+
 class Planner:
     """Turns notifications into queued deliveries, and ends those that have nowhere to go."""
 
@@ -64,20 +74,26 @@ class Planner:
 
     async def plan_safely(self, notifications: list[Notification], finished: Finished | None = None) -> None:
         """Plan at the top of a task: what cannot be planned, by a fault of ours, ends as failed and stops nothing."""
+        work = _Work()
         try:
-            await self.plan(notifications, finished)
+            await self.plan(notifications, finished, work)
+        except Unavailable as error:
+            self._logger.info("planning_stopped", why=str(error))
         except Exception:  # the top of a task; the journal would bring it back at each start
             self._logger.error("planning_failed", exc_info=True)
             self._metrics.task_failure("planning")
-            self._settler.end([n for n in notifications if not n.open_deliveries], DeliveryState.FAILED, "INTERNAL")
+            unplanned = [n for n in notifications if not n.open_deliveries and not n.outcome_bits]
+            self._settler.end(unplanned, DeliveryState.FAILED, "INTERNAL")
+            self._settler.end_unqueued(self._left_of(work), "INTERNAL")
 
-    async def plan(self, notifications: Sequence[Notification], finished: Finished | None = None) -> None:
+    async def plan(self, notifications: Sequence[Notification], finished: Finished | None, work: _Work) -> None:
         """Queue every delivery of the notifications; wait while the queue is full or the registry cannot be read.
 
-        finished: what was final before a restart.
+        finished: what was final before a restart. work: tells at any moment what is not queued yet.
+        Raises Unavailable when the dispatcher stopped; what is not queued then stays in the journal.
         """
         devices = await self._look_up(notifications)
-        pairs: Pairs = []
+        pairs = work.pairs
         nowhere: list[Notification] = []
         for notification in notifications:
             targets = notification.targets
@@ -93,7 +109,7 @@ class Planner:
                 nowhere.append(notification)
         if nowhere:
             self._settler.end(nowhere, DeliveryState.FAILED, "NO_DEVICES")
-        await self._queue_all(pairs)
+        await self._queue_all(work)
 
     async def _look_up(self, notifications: Sequence[Notification]) -> Devices:
         wanted: dict[str, dict[str, None]] = {}
@@ -113,6 +129,8 @@ class Planner:
                 return await self._registry.devices_of(app, users)
             except Unavailable as error:
                 # Accepted is accepted: it waits for the registry as it would for a provider.
+                if self._dispatcher.stopped:
+                    raise
                 self._logger.warning("registry_unavailable", why=str(error))
                 await asyncio.sleep(_REGISTRY_RETRY_S)
 
@@ -123,14 +141,17 @@ class Planner:
         keys = self._keys(targets)
         return tuple(t for t, key in zip(targets, keys, strict=True) if key not in done.device_keys)
 
-    async def _queue_all(self, pairs: Pairs) -> None:
-        for start in range(0, len(pairs), _STRIDE):
-            if start:
+    async def _queue_all(self, work: _Work) -> None:
+        pairs = work.pairs
+        while work.queued < len(pairs):
+            if work.queued:
                 await asyncio.sleep(0)
-            deliveries = self._deliver(pairs[start : start + _STRIDE])
-            while self._queue.room < len(deliveries):
+            stride = pairs[work.queued : work.queued + _STRIDE]
+            while self._queue.room < len(stride):
                 await self._queue.wait_for_room()
+            deliveries = self._deliver(stride)
             self._queue.push(deliveries, self._clock.monotonic_ns())
+            work.queued += len(stride)
             self._dispatcher.wake_all({delivery.route for delivery in deliveries})
 
     def _deliver(self, pairs: Pairs) -> list[Delivery]:
@@ -160,6 +181,11 @@ class Planner:
         for reason, deliveries in failed.items():
             self._settler.end_unqueued(deliveries, reason)
         return made
+
+    def _left_of(self, work: _Work) -> list[Delivery]:
+        left = work.pairs[work.queued :]
+        keys = self._keys([target for _, target in left])
+        return [_unsendable(notification, target, key) for (notification, target), key in zip(left, keys, strict=True)]
 
     def _keys(self, targets: Sequence[Target]) -> array[int]:
         keys = array("Q", bytes(8 * len(targets)))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 
 from core.delivery import Notification, assign_place
-from core.errors import InvalidRequest
+from core.errors import InvalidRequest, Unavailable
 from core.model import DeliveryState, NotificationState, PushType
 from core.notification_id import make_id
 from core.storage import Journal, JournalRecovery, PartlyFinished
 from gateway.convert import to_notification
 from gateway.frames import Frame, parse_frame
+from gateway.logs import get_logger
 from gateway.metrics import Metrics
 from gateway.pipeline.planning import Planner
 from gateway.pipeline.schedule import Schedule
@@ -19,6 +21,7 @@ from gateway.pipeline.underway import Underway
 from gateway.scopes import Scopes
 
 _SEGMENTS = 32
+_RETRY_S = 0.5
 _REFUSED = "REFUSED_AFTER_RESTART"
 
 
@@ -36,6 +39,7 @@ class Reviver:
         self._settler = settler
         self._schedule = schedule
         self._metrics = metrics
+        self._logger = get_logger("revival")
 
     def set_scopes(self, scopes: Scopes) -> None:
         """Take new apps after a reload."""
@@ -74,11 +78,19 @@ class Reviver:
     async def release(self, groups: dict[int, list[int]]) -> None:
         """Set scheduled notifications on their way, by segment and indexes."""
         for segment, indexes in groups.items():
-            frames = await self._journal.load(segment, indexes)
+            frames = await self._load(segment, indexes)
             revived = (self.revive(segment, index, frame) for index, frame in zip(indexes, frames, strict=True))
             notifications = [notification for notification in revived if notification is not None]
             self._underway.add(notifications)
             await self._planner.plan_safely(notifications)
+
+    async def _load(self, segment: int, indexes: list[int]) -> list[bytes]:
+        while True:
+            try:
+                return await self._journal.load(segment, indexes)
+            except Unavailable as error:
+                self._logger.warning("journal_unreadable", why=str(error))
+                await asyncio.sleep(_RETRY_S)
 
     def revive(self, segment: int, index: int, frame: bytes) -> Notification | None:
         """Make a notification from its frame; one that the settings no longer allow ends here, with a receipt.

@@ -28,14 +28,18 @@ class Schedule:
         self._changed = asyncio.Event()
         self._cancelled: set[tuple[int, int]] = set()
 
-    def cancel(self, segment: int, index: int) -> None:
-        """Hand this place out no more."""
-        self._cancelled.add((segment, index))
+    def cancel(self, notification: Notification) -> bool:
+        """Hand this place out no more; False if it was handed out, or cancelled, already."""
+        place = (notification.segment, notification.index)
+        if place in self._cancelled or _slice_of(notification) not in self._slices:
+            return False
+        self._cancelled.add(place)
+        return True
 
     def add(self, notifications: Iterable[Notification]) -> None:
         """Keep the places of notifications until their send_at, rounded up to the next slice."""
         for notification in notifications:
-            due = -(-notification.send_at_unix_ms // _SLICE_MS)
+            due = _slice_of(notification)
             places = self._slices.get(due)
             if places is None:
                 places = self._slices[due] = array("q")
@@ -70,3 +74,7 @@ class Schedule:
                 continue
             groups.setdefault(place[0], []).append(place[1])
         return groups
+
+
+def _slice_of(notification: Notification) -> int:
+    return -(-notification.send_at_unix_ms // _SLICE_MS)

@@ -27,6 +27,8 @@ _FINAL = {
     Step.CLOSE_FAILED: DeliveryState.FAILED,
     Step.CLOSE_EXPIRED: DeliveryState.EXPIRED,
 }
+# The provider saw nothing of these attempts: however many, they are no reason to give a delivery up.
+_FREE = frozenset({OutcomeKind.NOT_SENT, OutcomeKind.CREDENTIAL_EXPIRED})
 _EXPIRED = Outcome(OutcomeKind.REJECTED, 0, "EXPIRED")
 _CANCELLED = Outcome(OutcomeKind.REJECTED, 0, "CANCELLED")
 
@@ -133,7 +135,7 @@ class Settler:
                 self._side_effects(route, delivery, outcome, reaction, now_ns)
             if reaction.step is Step.HOLD:
                 held.append(delivery)
-            elif reaction.step is Step.RETRY and delivery.attempts < self._max_attempts:
+            elif reaction.step is Step.RETRY and (delivery.attempts < self._max_attempts or outcome.kind in _FREE):
                 self._retries.add(delivery, now_ns + reaction.delay_ms * 1_000_000)
                 retried[outcome.reason or outcome.kind.name] += 1
             else:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import aclosing
 
 from core.errors import InvalidRequest, PushError
 from core.notification_id import parse_id_text
@@ -64,20 +65,25 @@ class DeliveryServicer(DeliveryServiceServicer):
             await reader
         finally:
             reader.cancel()
-            while not chunks.empty():
-                if (chunk := chunks.get_nowait()) is not None:
-                    chunk[1].cancel()
+            left = list(_drained(chunks))
+            for taking in left:
+                taking.cancel()
+            # Awaited, so that none of their errors is left for the loop to complain about.
+            await asyncio.gather(reader, return_exceptions=True)
+            await asyncio.gather(*left, return_exceptions=True)
 
     async def WatchReceipts(  # noqa: N802
         self, request: pb.WatchReceiptsRequest, context: Context
     ) -> AsyncIterator[pb.WatchReceiptsResponse]:
         """Tell receipts from a cursor on."""
         caller = self._reader()
-        async for receipts, cursor in self._tracking.follow(
+        follow = self._tracking.follow(
             self._scopes.of(caller), request.cursor, request.app, request.until_caught_up
-        ):
-            told = [to_receipt(receipt, self._scopes.app_names) for receipt in receipts]
-            yield pb.WatchReceiptsResponse(receipts=told, cursor=cursor)
+        )
+        async with aclosing(follow):
+            async for receipts, cursor in follow:
+                told = [to_receipt(receipt, self._scopes.app_names) for receipt in receipts]
+                yield pb.WatchReceiptsResponse(receipts=told, cursor=cursor)
 
     async def GetReceipt(self, request: pb.GetReceiptRequest, context: Context) -> pb.GetReceiptResponse:  # noqa: N802
         """Tell where one notification stands."""
@@ -126,6 +132,12 @@ class DeliveryServicer(DeliveryServiceServicer):
         caller = current_caller.get()
         caller.require("read_receipts")
         return caller
+
+
+def _drained(chunks: Chunks) -> Iterator[asyncio.Future[list[pb.SendResult]]]:
+    while not chunks.empty():
+        if (chunk := chunks.get_nowait()) is not None:
+            yield chunk[1]
 
 
 def _result(taken: Taken) -> pb.SendResult:

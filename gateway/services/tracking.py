@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from core.errors import InvalidRequest, Overloaded
 from core.model import Receipt
@@ -53,7 +53,7 @@ class Tracking:
 
     async def follow(
         self, scope: Scope, cursor: str, app: str, until_caught_up: bool
-    ) -> AsyncIterator[tuple[list[Receipt], str]]:
+    ) -> AsyncGenerator[tuple[list[Receipt], str], None]:
         """Yield receipts of the scope's tenant and the cursor behind them, for ever unless until_caught_up.
 
         Raises InvalidRequest for a wrong cursor or app, Overloaded beyond 256 watchers of this worker.
