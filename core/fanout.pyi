@@ -3,6 +3,7 @@
 from typing_extensions import Buffer
 
 from core.errors import Overloaded
+from core.lanes import Lanes
 
 NEVER: int
 
@@ -12,7 +13,7 @@ class FanoutFull(Overloaded):
     available: int
     def __init__(self, available: int) -> None: ...
 
-class Fanout:
+class Fanout(Lanes):
     """Lanes of slots: strict priority between the classes of a route, deficit round robin between the flows of a lane."""
 
     def __init__(
