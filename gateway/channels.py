@@ -25,6 +25,7 @@ from adapters.line import PoolFactory
 from core.errors import CredentialFailure
 from core.model import Environment, Provider
 from core.ports import Channel, Sink
+from gateway.metrics import route_label
 from gateway.settings.apps import ApnsSettings, AppSettings, FcmSettings
 from gateway.settings.values import split_address
 
@@ -41,7 +42,8 @@ class ChannelMaker:
         self._provider_tokens: dict[tuple[str, str, str], ProviderTokens] = {}
         self._access_tokens: dict[tuple[str, str], AccessTokens] = {}
         self._sessions: list[aiohttp.ClientSession] = []
-        self.pools: dict[int, list[Pool]] = {}
+        self._users: dict[tuple[str, str], ProviderTokens | AccessTokens] = {}
+        self.pools: dict[int, Pool] = {}
 
     def make(self, number: int, app: AppSettings, provider: Provider, environment: Environment) -> Channel:
         """Make the channel of a route; the app must have settings for its provider."""
@@ -56,6 +58,8 @@ class ChannelMaker:
         host, port = (settings.sandbox_host, settings.sandbox_port) if sandbox else (settings.host, settings.port)
         tls = _tls(settings.cert_file, _path(settings.cert_key_file), settings.ca_file)
         tokens = self._tokens_of(settings)
+        if tokens is not None:
+            self._users[route_label(Provider.APNS, environment), app.id] = tokens
         core = ApnsChannelSettings(
             settings.topic, environment, "" if port == 443 else f"{host}:{port}", environment_certain=True
         )
@@ -75,7 +79,7 @@ class ChannelMaker:
         target = Target(settings.host, settings.port, tls, proxy=_proxy(settings))
         authority = settings.host if settings.port == 443 else f"{settings.host}:{settings.port}"
         pool = self._pool(number, target, settings.connections, cautious=False)
-        tokens = self._access_of(settings, tls)
+        tokens = self._users[route_label(Provider.FCM), app.id] = self._access_of(settings, tls)
         return FcmChannel(
             number, app.id, FcmChannelSettings(settings.project_id, authority), self._sink, pool, time.time, tokens
         )
@@ -90,10 +94,12 @@ class ChannelMaker:
         await asyncio.gather(*(tokens.close() for tokens in self._access_tokens.values()))
         await asyncio.gather(*(session.close() for session in self._sessions))
 
-    def refreshes(self) -> tuple[int, int]:
-        """Return how many access tokens were fetched, and how many fetches failed."""
-        sources = self._access_tokens.values()
-        return sum(source.fetched for source in sources), sum(source.failed for source in sources)
+    def credentials(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """Return how often credentials were made or fetched, and could not be, by (route label, app)."""
+        return {
+            name: (tokens.minted, 0) if isinstance(tokens, ProviderTokens) else (tokens.fetched, tokens.failed)
+            for name, tokens in self._users.items()
+        }
 
     def _pool(self, number: int, target: Target, connections: int, *, cautious: bool) -> PoolFactory:
         def make(on_answers: Callable[..., None], on_capacity: Callable[[], None]) -> Pool:
@@ -102,7 +108,7 @@ class ChannelMaker:
                 connection_options=ConnectionOptions(request_timeout_ms=self._timeout_ms, cautious=cautious),
             )  # fmt: skip
             # A renewed pool replaces the figures of the one that is being drained.
-            self.pools[number] = [pool]
+            self.pools[number] = pool
             return pool
 
         return make

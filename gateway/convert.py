@@ -19,6 +19,13 @@ MAX_RECIPIENTS = 10_000
 MAX_TTL_MS = 28 * 86_400_000
 MAX_AHEAD_MS = 30 * 86_400_000
 DEFAULT_TTL_MS = 86_400_000
+# Below this no limit on a string's bytes can be exceeded, whatever its characters, except where 64 bytes are the limit.
+_SHORT = 32
+_PROVIDERS = {int(provider): provider for provider in Provider}
+_ENVIRONMENTS = {0: Environment.PRODUCTION, 1: Environment.PRODUCTION, 2: Environment.SANDBOX}
+_PUSH_TYPES = {int(push_type): push_type for push_type in PushType}
+# The constructor of a NamedTuple is written in Python; this is what it calls.
+_new = tuple.__new__
 _RESERVED_DATA = ("google.", "gcm.")
 _RESERVED_KEYS = frozenset({"aps", "from", "message_type"})
 _NO_APP: frozenset[int] = frozenset()
@@ -39,7 +46,9 @@ def to_notification(msg: pb.Notification, scope: Scope, now_unix_ms: int) -> Not
 
     Raises InvalidRequest naming the first field that is wrong.
     """
-    required("idempotency_key", msg.idempotency_key, 128)
+    key = msg.idempotency_key
+    if not 0 < len(key) <= _SHORT or not key.isprintable():
+        required("idempotency_key", key, 128)
     app = msg.app
     providers = scope.providers.get(app, _NO_APP)
     if not providers:
@@ -55,23 +64,32 @@ def to_notification(msg: pb.Notification, scope: Scope, now_unix_ms: int) -> Not
     else:
         content, push_type = _wallet_pass(msg, kind), PushType.BACKGROUND
     send_at, expires = _times(msg, now_unix_ms)
+    campaign = msg.campaign_id
+    if campaign:
+        bounded("campaign_id", campaign, 64)
     return Notification(
-        scope.tenant, app, bounded("campaign_id", msg.campaign_id, 64), klass, push_type, _collapse_id(msg, kind),
-        now_unix_ms, send_at, expires, scope.tenant_tag, scope.app_tags[app], users, targets, content,
+        scope.tenant, app, campaign, klass, push_type, _collapse_id(msg, kind), now_unix_ms, send_at, expires,
+        scope.tenant_tag, scope.app_tags[app], users, targets, content,
     )
 
 
-def to_target(device: pb.DeviceToken, field: str, providers: frozenset[int]) -> Target:
-    """Validate a device token; its provider must be one of the app's. Raises InvalidRequest."""
+def to_target(device: pb.DeviceToken, providers: frozenset[int]) -> Target:
+    """Validate a device token; its provider must be one of the app's. Raises InvalidRequest, the field without a path."""
     provider = device.provider
     if provider not in providers:
-        raise InvalidRequest(f"{field}.provider", "is required" if not provider else "not configured for this app")
-    environment = device.environment
-    if environment == pb.ENVIRONMENT_SANDBOX and provider == pb.PROVIDER_APNS:
-        return Target(Provider.APNS, check_token(f"{field}.token", device.token, provider), Environment.SANDBOX)
-    if not 0 <= environment <= 1:
-        raise InvalidRequest(f"{field}.environment", "must be production, or sandbox with APNs")
-    return Target(Provider(provider), check_token(f"{field}.token", device.token, provider))
+        raise InvalidRequest("provider", "is required" if not provider else "not configured for this app")
+    environment = _ENVIRONMENTS.get(device.environment)
+    if environment is None or (environment and provider != pb.PROVIDER_APNS):
+        raise InvalidRequest("environment", "must be production, or sandbox with APNs")
+    return _new(Target, (_PROVIDERS[provider], check_token("token", device.token, provider), environment, 0))
+
+
+def named_target(field: str, device: pb.DeviceToken, providers: frozenset[int]) -> Target:
+    """Validate a device token that stands in this field of a request. Raises InvalidRequest."""
+    try:
+        return to_target(device, providers)
+    except InvalidRequest as error:
+        raise InvalidRequest(f"{field}.{error.field}", error.why) from None
 
 
 def _recipients(msg: pb.Notification, providers: frozenset[int]) -> tuple[tuple[Target, ...], tuple[str, ...]]:
@@ -79,56 +97,68 @@ def _recipients(msg: pb.Notification, providers: frozenset[int]) -> tuple[tuple[
     count = len(users) + len(devices)
     if not 1 <= count <= MAX_RECIPIENTS:
         raise InvalidRequest("devices", f"1 to {MAX_RECIPIENTS:,} user_ids and devices together, not {count:,}")
-    # A token that is named twice still hears it once.
-    targets = tuple(
-        dict.fromkeys([to_target(device, f"devices[{i}]", providers) for i, device in enumerate(devices)])
-    )
+    targets = []
+    try:
+        for device in devices:
+            targets.append(to_target(device, providers))  # noqa: PERF401  # how many there are names the one at fault
+    except InvalidRequest as error:
+        raise InvalidRequest(f"devices[{len(targets)}].{error.field}", error.why) from None
     user_ids = tuple(users) if users else ()
     for i, user in enumerate(user_ids):
         required(f"user_ids[{i}]", user, 128)
-    return targets, user_ids
+    # A token that is named twice still hears it once.
+    return tuple(targets if len(targets) == 1 else dict.fromkeys(targets)), user_ids
 
 
-def _content(msg: pb.Notification) -> Content:
+def _content(msg: pb.Notification) -> Content:  # noqa: C901  # a branch per field; calls for them took a third more
     content = msg.content
     badge = -1
     if content.HasField("badge"):
         badge = content.badge
         if not 0 <= badge <= 99_999:
             raise InvalidRequest("content.badge", "0 to 99,999")
-    made = Content(
-        bounded("content.title", content.title, 256),
-        bounded("content.body", content.body, 4_000),
-        https_url("content.image_url", content.image_url),
-        https_url("content.video_url", content.video_url),
-        deep_link("content.deep_link", content.deep_link),
-        badge,
-        bounded("content.sound", content.sound, 128),
-        bounded("content.thread_key", content.thread_key, 64),
-        _data(content.data),
-        "",
-        apns_options(msg.apns) if msg.HasField("apns") else None,
-        fcm_options(msg.fcm) if msg.HasField("fcm") else None,
-    )
-    if not (made.title or made.body or made.data or badge >= 0 or made.apns or made.fcm):
+    title, body, image, video = content.title, content.body, content.image_url, content.video_url
+    link, sound, thread, entries = content.deep_link, content.sound, content.thread_key, content.data
+    # A string of up to 32 printable characters fits every limit below: most fields need no call.
+    if len(title) > _SHORT or not title.isprintable():
+        bounded("content.title", title, 256)
+    if len(body) > _SHORT or not body.isprintable():
+        bounded("content.body", body, 4_000)
+    if image:
+        https_url("content.image_url", image)
+    if video:
+        https_url("content.video_url", video)
+    if link:
+        deep_link("content.deep_link", link)
+    if sound:
+        bounded("content.sound", sound, 128)
+    if thread:
+        bounded("content.thread_key", thread, 64)
+    data = _data(entries) if entries else None
+    apns = apns_options(msg.apns) if msg.HasField("apns") else None
+    fcm = fcm_options(msg.fcm) if msg.HasField("fcm") else None
+    if not (title or body or data or badge >= 0 or apns or fcm):
         raise InvalidRequest("content", "says nothing: give a title, a body, data, a badge or provider options")
-    return made
+    return _new(Content, (title, body, image, video, link, badge, sound, thread, data, "", apns, fcm))
 
 
-def _data(entries: Mapping[str, str]) -> dict[str, str] | None:
-    if not entries:
-        return None
+def _data(entries: Mapping[str, str]) -> dict[str, str]:
     if len(entries) > 64:
         raise InvalidRequest("content.data", f"at most 64 entries, not {len(entries):,}")
-    data = dict(entries)
+    # dict(entries) goes through the abstract Mapping and takes twice as long.
+    data = {key: entries[key] for key in entries}
     total = 0
     for key, value in data.items():
         if not key or key in _RESERVED_KEYS or key.startswith(_RESERVED_DATA):
             raise InvalidRequest("content.data", f"key {key[:64]!r} is empty or reserved")
-        bounded("content.data", key, 64)
-        bounded("content.data", value, 2_048)
-        total += len(key.encode()) + len(value.encode())
-    if total > 4_000:
+        size = len(key) + len(value)
+        if size > _SHORT or len(key) > _SHORT // 2 or not key.isprintable() or not value.isprintable():
+            bounded("content.data", key, 64)
+            bounded("content.data", value, 2_048)
+            size = len(key.encode()) + len(value.encode())
+        # No character takes more than 4 bytes, so a short pair counts as much as it could.
+        total += size if size > _SHORT else 4 * size
+    if total > 4_000 and (total := sum(len(k.encode()) + len(v.encode()) for k, v in data.items())) > 4_000:
         raise InvalidRequest("content.data", f"at most 4,000 bytes in all, not {total:,}")
     return data
 
@@ -137,10 +167,9 @@ def _push_type(asked: int, content: Content) -> PushType:
     shows = bool(content.title or content.body or (content.apns and content.apns.raw_payload_json))
     if not asked:
         return PushType.ALERT if shows or content.badge >= 0 else PushType.BACKGROUND
-    try:
-        push_type = PushType(asked)
-    except ValueError:
-        raise InvalidRequest("push_type", f"unknown push type {asked}") from None
+    push_type = _PUSH_TYPES.get(asked)
+    if push_type is None:
+        raise InvalidRequest("push_type", f"unknown push type {asked}")
     if push_type is PushType.ALERT and not (shows or content.badge >= 0):
         raise InvalidRequest("push_type", "an alert needs a title, a body or a badge")
     return push_type
@@ -186,7 +215,10 @@ def _collapse_id(msg: pb.Notification, kind: str | None) -> bytes:
         passes = msg.wallet_pass
         name = f"{passes.pass_type_id}\0{passes.serial_number}".encode()
         return hashlib.sha256(name).hexdigest()[:32].encode()
-    key = bounded("collapse_key", msg.collapse_key, 64)
-    if key and not (key.isascii() and key.isprintable()):
+    key = msg.collapse_key
+    if not key:
+        return b""
+    bounded("collapse_key", key, 64)
+    if not (key.isascii() and key.isprintable()):
         raise InvalidRequest("collapse_key", "printable ASCII only: it travels in an HTTP header")
     return key.encode()

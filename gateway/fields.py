@@ -10,6 +10,7 @@ from core.model import Provider
 
 _URL = re.compile(r"https://[^\s\x00-\x1f\x7f\"<>\\^`{|}]{1,2040}")
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,63}):[^\s\x00-\x1f\x7f\"<>\\^`{|}]{1,2040}")
+_APNS = int(Provider.APNS)
 _UNSAFE_SCHEMES = frozenset({"javascript", "data", "vbscript", "file"})
 _FCM_TOKEN = re.compile(r"[A-Za-z0-9_:\-.=%/+,]{1,4096}")
 _HEADER = re.compile(r"[!-~]*")
@@ -75,7 +76,7 @@ def check_token(field: str, token: str, provider: int) -> str:
 
     APNs does not fix the length of a token: any even number of hex digits up to 512 passes.
     """
-    if provider == Provider.APNS:
+    if provider == _APNS:
         if token and len(token) <= 512:
             try:
                 canonical = bytes.fromhex(token).hex()

@@ -36,7 +36,7 @@ COUNTERS = {
     "unknown_reason": Spec("walletpush_unknown_reasons", ROUTE, "Answers with a reason that no table names."),
     "limited": Spec("walletpush_deliveries_limited", ("scope",), "Deliveries that had to wait for a rate limit."),
     "queue_full": Spec("walletpush_queue_full", ("resource",), "Requests shed because a bounded resource was full."),
-    "connection": Spec("walletpush_connection_events", (*ROUTE, "event"), "Connections opened, lost, drained."),
+    "connection": Spec("walletpush_connection_events", (*ROUTE, "event"), "Connections opened, lost, refused."),
     "breaker_opened": Spec("walletpush_breaker_opened", ROUTE, "Times a breaker opened."),
     "token_refresh": Spec("walletpush_token_refreshes", (*ROUTE, "result"), "Provider credentials made or fetched."),
     "journal_bytes": Spec("walletpush_journal_written_bytes", (), "Bytes committed."),
@@ -168,13 +168,13 @@ class Metrics:
         """Count requests shed because this resource was full."""
         self._counters["queue_full"].child(resource).inc(n)
 
-    def connection_event(self, provider: str, app: str, event: str) -> None:
-        """Count a provider connection's event: opened, lost, drained, refused."""
-        self._counters["connection"].child(provider, app, event).inc()
+    def connection_event(self, provider: str, app: str, event: str, n: int) -> None:
+        """Count events of provider connections: opened, lost, refused."""
+        self._counters["connection"].child(provider, app, event).inc(n)
 
-    def token_refresh(self, provider: str, app: str, result: Result) -> None:
-        """Count a credential that was made or fetched, or could not be."""
-        self._counters["token_refresh"].child(provider, app, result).inc()
+    def token_refresh(self, provider: str, app: str, result: Result, n: int) -> None:
+        """Count credentials that were made or fetched, or could not be."""
+        self._counters["token_refresh"].child(provider, app, result).inc(n)
 
     def task_failure(self, task: str) -> None:
         """Count an error caught at the top of a task."""

@@ -8,16 +8,15 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
-from adapters.registry.sqlite import SqliteRegistry
-from core.fanout import Fanout
-
 from adapters.hotstate import shared_file
 from adapters.journal.options import JournalOptions
 from adapters.journal.reader import JournalReader
 from adapters.journal.sqlite import SqliteJournal, journal_path
+from adapters.registry.sqlite import SqliteRegistry
 from core.breaker import Breaker, BreakerSettings
 from core.dedup import DedupWindow
 from core.delivery import Delivery, Notification
+from core.fanout import Fanout
 from core.hashing import SipHash
 from core.mass_death import MassDeathSettings
 from core.model import Environment, Provider
@@ -28,6 +27,7 @@ from gateway.callers import CallerBook
 from gateway.channels import ChannelMaker
 from gateway.interceptors import CallInterceptor
 from gateway.metrics import Metrics
+from gateway.parts import Parts
 from gateway.peers import Peers
 from gateway.pipeline.admission import Admission
 from gateway.pipeline.archive import Archive
@@ -57,7 +57,6 @@ from gateway.services.workers import WorkerServicer
 from gateway.settings.components import DispatchSettings, JournalSettings
 from gateway.settings.root import Settings
 from gateway.settings.values import Rate as RateSetting
-from gateway.worker import Parts
 
 DEDUP_FILE = "dedup"
 BUCKETS_FILE = "buckets"

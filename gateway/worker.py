@@ -6,81 +6,15 @@ import asyncio
 import gc
 from collections.abc import Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
 
-from adapters.registry.sqlite import SqliteRegistry
-
-from adapters.journal.sqlite import SqliteJournal
-from core.breaker import BreakerState
 from core.errors import Unavailable
-from core.hashing import SipHash
-from core.token_buckets import TokenBuckets
-from gateway.channels import ChannelMaker
-from gateway.interceptors import CallInterceptor
 from gateway.logs import get_logger
-from gateway.metrics import BREAKER_STATES, Metrics
-from gateway.peers import Peers
-from gateway.pipeline.archive import Archive
-from gateway.pipeline.clock import Clock
-from gateway.pipeline.dispatch import Dispatcher
-from gateway.pipeline.flows import FlowBook
-from gateway.pipeline.intake import Intake
-from gateway.pipeline.queue import DeliveryQueue
-from gateway.pipeline.retire import Retirer
-from gateway.pipeline.revival import Reviver
-from gateway.pipeline.routes import Routes
-from gateway.pipeline.schedule import Schedule
-from gateway.pipeline.settle import Settler
-from gateway.scopes import Scopes
-from gateway.server import PublicServer, WorkerSocket
-from gateway.services.delivery import DeliveryServicer
-from gateway.services.devices import DeviceServicer
-from gateway.services.tracking import Tracking
-from gateway.services.workers import WorkerServicer
+from gateway.observer import Observer
+from gateway.parts import Parts
 from gateway.worker_report import OK, Checks, ReportPipe
 
-_OBSERVE_S = 1.0
 # A batch makes thousands of short-lived objects and no cycles; collecting every 700 of them cost 8 % of the time.
 _GC_THRESHOLDS = (50_000, 20, 50)
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What a worker is made of; the public server is absent in a worker that only finishes an old journal's work."""
-
-    number: int
-    journal: SqliteJournal
-    registry: SqliteRegistry
-    archive: Archive
-    routes: Routes
-    channels: ChannelMaker
-    queue: DeliveryQueue
-    flows: FlowBook
-    intake: Intake
-    dispatcher: Dispatcher
-    settler: Settler
-    retirer: Retirer
-    schedule: Schedule
-    reviver: Reviver
-    tracking: Tracking
-    peers: Peers
-    socket: WorkerSocket
-    interceptor: CallInterceptor
-    delivery: DeliveryServicer
-    devices: DeviceServicer
-    siblings: WorkerServicer
-    buckets: TokenBuckets
-    tags: SipHash
-    metrics: Metrics
-    clock: Clock
-    server: PublicServer | None
-
-    def set_scopes(self, scopes: Scopes) -> None:
-        """Have everything that asks for scopes use new ones."""
-        self.delivery.set_scopes(scopes)
-        self.devices.set_scopes(scopes)
-        self.siblings.set_scopes(scopes)
-        self.reviver.set_scopes(scopes)
 
 
 class Worker:
@@ -138,7 +72,7 @@ class Worker:
             "retire": parts.retirer.run(),
             "sweep": parts.dispatcher.sweep(),
             "schedule": parts.schedule.run(parts.reviver.release),
-            "observe": self._observe(),
+            "observe": Observer(parts).run(),
         }
         if self._reports is not None:
             found["report"] = self._reports.send_forever(self.checks)
@@ -168,25 +102,3 @@ class Worker:
         parts.archive.close()
         await parts.registry.close()
         await parts.journal.close()
-
-    async def _observe(self) -> None:
-        parts, metrics = self.parts, self.parts.metrics
-        before: dict[int, BreakerState] = {}
-        while True:
-            now_ns = parts.clock.monotonic_ns()
-            metrics.pending(parts.queue.in_use + parts.intake.taking)
-            metrics.journal_size(parts.journal.live_bytes)
-            for route in parts.routes:
-                for klass in range(4):
-                    oldest_ns = parts.queue.oldest_ns(route.number, klass)
-                    age_s = (now_ns - oldest_ns) / 1e9 if oldest_ns else 0.0
-                    metrics.queue(route.label, route.app, klass, parts.queue.depth(route.number, klass), age_s)
-                pools = parts.channels.pools.get(route.number, ())
-                metrics.connections(
-                    route.label, route.app, sum(pool.stats().ready for pool in pools), route.in_flight
-                )
-                state = route.breaker.state
-                if before.get(route.number) is not state:
-                    before[route.number] = state
-                    metrics.breaker(route.label, route.app, BREAKER_STATES[state])
-            await asyncio.sleep(_OBSERVE_S)

@@ -174,10 +174,11 @@ class Planner:
                 failed.setdefault(parts.reason, []).append(_unsendable(notification, target, key))
                 continue
             flow = self._flows.of(route, notification)
-            made.append(
-                Delivery(notification, target.token, parts[0], parts[1], key, target.registered_unix_ms,
-                         target.provider, route.number, flow)
-            )  # fmt: skip
+            delivery = Delivery(notification, target.token, parts[0], parts[1], key, target.registered_unix_ms,
+                                target.provider, route.number, flow)  # fmt: skip
+            # It may have been on the wire when the process ended.
+            delivery.possibly_delivered = notification.recovered
+            made.append(delivery)
         for reason, deliveries in failed.items():
             self._settler.end_unqueued(deliveries, reason)
         return made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import NamedTuple
 
 from core.errors import Unavailable
@@ -15,6 +16,7 @@ from gateway.pipeline.clock import Clock
 
 _LINGER_S = 0.05
 _RETRY_S = 1.0
+_HELD_S = 30.0
 _MAX_WAITING = 200_000
 
 
@@ -63,7 +65,10 @@ class Retirer:
     async def run(self) -> None:
         """Until cancelled, remove what was collected."""
         while True:
-            await self._pending.wait()
+            # Also without new ones, since what the guard held may fall due.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_HELD_S):
+                    await self._pending.wait()
             await asyncio.sleep(_LINGER_S)
             try:
                 await self.flush()

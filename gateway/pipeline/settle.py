@@ -27,8 +27,8 @@ _FINAL = {
     Step.CLOSE_FAILED: DeliveryState.FAILED,
     Step.CLOSE_EXPIRED: DeliveryState.EXPIRED,
 }
-# The provider saw nothing of these attempts: however many, they are no reason to give a delivery up.
-_FREE = frozenset({OutcomeKind.NOT_SENT, OutcomeKind.CREDENTIAL_EXPIRED})
+# The provider saw nothing of these attempts: they say nothing of it, and however many, no delivery is given up for them.
+_NO_VERDICT = frozenset({OutcomeKind.NOT_SENT, OutcomeKind.CREDENTIAL_EXPIRED})
 _EXPIRED = Outcome(OutcomeKind.REJECTED, 0, "EXPIRED")
 _CANCELLED = Outcome(OutcomeKind.REJECTED, 0, "CANCELLED")
 
@@ -122,7 +122,7 @@ class Settler:
         answers: list[Outcome] = []
         states = bytearray()
         held: list[Delivery] = []
-        faults = 0
+        faults = silent = uncertain = 0
         now_unix_ms = self._clock.unix_ms()
         failed: Counter[str] = Counter()
         retried: Counter[str] = Counter()
@@ -130,12 +130,14 @@ class Settler:
             expires_in_ms = delivery.notification.expires_unix_ms - now_unix_ms
             reaction = react(outcome, delivery.attempts, expires_in_ms, self._backoff, self._rng)
             faults += reaction.breaker_fault
+            silent += outcome.kind in _NO_VERDICT
+            uncertain += reaction.possibly_delivered
             delivery.possibly_delivered = delivery.possibly_delivered or reaction.possibly_delivered
             if reaction is not CLOSE_DELIVERED:
                 self._side_effects(route, delivery, outcome, reaction, now_ns)
             if reaction.step is Step.HOLD:
                 held.append(delivery)
-            elif reaction.step is Step.RETRY and (delivery.attempts < self._max_attempts or outcome.kind in _FREE):
+            elif reaction.step is Step.RETRY and (delivery.attempts < self._max_attempts or outcome.kind in _NO_VERDICT):
                 self._retries.add(delivery, now_ns + reaction.delay_ms * 1_000_000)
                 retried[outcome.reason or outcome.kind.name] += 1
             else:
@@ -144,7 +146,9 @@ class Settler:
                 states.append(_FINAL.get(reaction.step, DeliveryState.FAILED))
                 if reaction.step is not Step.CLOSE_DELIVERED:
                     failed[outcome.reason] += 1
-        route.breaker.record(len(deliveries) - faults, faults, now_ns)
+        route.breaker.record(len(deliveries) - faults - silent, faults, now_ns)
+        if uncertain:
+            self._metrics.possibly_delivered(route.label, route.app, uncertain)
         if held:
             self._queue.give_back(held)
         if ended:

@@ -8,7 +8,7 @@ from core.errors import InvalidRequest
 from core.model import Device, Environment, Provider
 from core.storage import DeviceRegistry
 from gateway.callers import current_caller
-from gateway.convert import Scope, to_target
+from gateway.convert import Scope, named_target
 from gateway.fields import bounded, required
 from gateway.interceptors import Context
 from gateway.pipeline.clock import Clock
@@ -47,7 +47,7 @@ class DeviceServicer(DeviceServiceServicer):
         self, request: pb.UnregisterDeviceRequest, context: Context
     ) -> pb.UnregisterDeviceResponse:
         """Remove a device."""
-        target = to_target(request.token, "token", _providers(self._scope(), "app", request.app))
+        target = named_target("token", request.token, _providers(self._scope(), "app", request.app))
         removed = await self._registry.unregister(request.app, target.provider, [target.token])
         return pb.UnregisterDeviceResponse(removed=removed > 0)
 
@@ -72,7 +72,7 @@ def _providers(scope: Scope, field: str, app: str) -> frozenset[int]:
 
 
 def _device(told: pb.Device, scope: Scope, now_unix_ms: int) -> Device:
-    target = to_target(told.token, "device.token", _providers(scope, "device.app", told.app))
+    target = named_target("device.token", told.token, _providers(scope, "device.app", told.app))
     return Device(
         app=told.app,
         user_id=required("device.user_id", told.user_id, 128),

@@ -1,0 +1,95 @@
+"""What was sent, what the gateway answered, and how the deliveries ended: the caller's side of the account."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Literal
+
+from gateway.client import Accepted, DeliveryState, DeviceToken, Receipt, WalletpushError
+
+Kind = Literal["security", "payment", "service", "pass", "campaign"]
+KINDS: tuple[Kind, ...] = ("security", "payment", "service", "pass", "campaign")
+
+
+@dataclass(slots=True)
+class Sent:
+    """One notification. must_reach: devices that are alive; most: how many deliveries it can have at all."""
+
+    kind: Kind
+    key: str
+    must_reach: tuple[DeviceToken, ...]
+    most: int
+    sent_unix_s: float = field(default_factory=time.time)
+    id: str = ""
+    receipts: list[Receipt] = field(default_factory=list)
+
+
+class Book:
+    """Entries by idempotency key and, once accepted, by notification id; receipts may come before the answer."""
+
+    def __init__(self) -> None:
+        self.entries: list[Sent] = []
+        self.by_id: dict[str, Sent] = {}
+        self.accepted: Counter[Kind] = Counter()
+        self.delivered: Counter[Kind] = Counter()
+        self.ended: Counter[str] = Counter()
+        self.errors: Counter[str] = Counter()
+        self.expected = 0
+        self.repeats = 0
+        self.duplicates_answered = 0
+        self.repeats_taken_anew = 0
+        self._early: dict[str, list[Receipt]] = {}
+        self._of_kind: dict[str, Kind] = {}
+
+    @property
+    def receipts(self) -> int:
+        """How many deliveries have ended."""
+        return self.ended.total()
+
+    @property
+    def open(self) -> list[Sent]:
+        """Accepted notifications that have fewer receipts than live devices, or none."""
+        return [one for one in self.by_id.values() if len(one.receipts) < max(1, len(one.must_reach))]
+
+    def add(self, sent: Sent) -> None:
+        """Note what is about to be sent."""
+        self.entries.append(sent)
+
+    def on_accepted(self, sent: Sent, answer: Accepted) -> None:
+        """Note the gateway's answer."""
+        sent.id = answer.id
+        self.by_id[answer.id] = sent
+        self.accepted[sent.kind] += 1
+        self.expected += max(1, len(sent.must_reach))
+        for receipt in self._early.pop(answer.id, ()):
+            self._attach(sent, receipt)
+
+    def on_repeat(self, sent: Sent, answer: Accepted) -> None:
+        """Note the answer to the same notification sent again."""
+        self.repeats += 1
+        if sent.id and answer.id != sent.id:
+            self.repeats_taken_anew += 1
+        elif answer.duplicate:
+            self.duplicates_answered += 1
+
+    def on_error(self, error: WalletpushError) -> None:
+        """Note that a notification was not taken."""
+        self.errors[type(error).__name__] += 1
+
+    def on_receipt(self, receipt: Receipt) -> None:
+        """Note how one delivery ended."""
+        sent = self.by_id.get(receipt.notification_id)
+        if sent is None:
+            self._early.setdefault(receipt.notification_id, []).append(receipt)
+        else:
+            self._attach(sent, receipt)
+
+    def _attach(self, sent: Sent, receipt: Receipt) -> None:
+        sent.receipts.append(receipt)
+        if receipt.state == DeliveryState.DELIVERY_STATE_DELIVERED:
+            self.delivered[sent.kind] += 1
+            self.ended["delivered"] += 1
+        else:
+            self.ended[receipt.reason or "other"] += 1
