@@ -13,8 +13,8 @@ class Segment(NamedTuple):
 
     frames: one per message, empty for a place that stays unused (a duplicate's). keys: n x 16 bytes, the idempotency
     keys' hashes; fingerprints: n x 8 bytes, the bodies'.
-    states: n bytes, NotificationState of each (ACCEPTED or SCHEDULED, a final one for an unused place); empty stands for
-    all ACCEPTED.
+    states: n bytes, NotificationState of each: ACCEPTED or SCHEDULED, a final one for an unused place; empty stands
+    for all ACCEPTED.
     """
 
     seq: int

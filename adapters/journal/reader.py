@@ -57,7 +57,8 @@ class JournalReader:
             raise UnknownNotification
         _, accepted_unix_ms, states, payload = rows[0]
         frame = unpack_frames(payload, len(states), [index])[0] if payload and states[index] in OPEN else b""
-        return NotificationRecord(NotificationState(states[index]), accepted_unix_ms, [row[2] for row in rows[1:]], frame)
+        events = [row[2] for row in rows[1:]]
+        return NotificationRecord(NotificationState(states[index]), accepted_unix_ms, events, frame)
 
     def keys_since(self, after: int, since_unix_ms: int, limit: int) -> list[SegmentKeys]:
         """Return idempotency material of segments after that number, accepted since then. Raises Unavailable."""
