@@ -19,6 +19,7 @@ def demo(
     Starts simulators of APNs and FCM and a gateway on loopback, in a temporary directory, and ends with a table of what
     happened. Exit code 1 if anything accepted was lost or sent twice.
     """
-    from gateway.demo.run import Plan, run
+    from gateway.demo.plan import Plan
+    from gateway.demo.run import run
 
     raise typer.Exit(run(Plan(seconds, campaign_size, workers), json=json, keep=keep))

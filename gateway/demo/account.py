@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from gateway.client import DeliveryState, Receipt
-from gateway.demo.book import Book, Sent
+from gateway.demo.book import Book, Sent, latency_ms
 from gateway.demo.ledgers import Ledgers
 from protos.walletpush.v1.notification_pb2 import PROVIDER_APNS
 
@@ -92,7 +92,7 @@ def reckon(book: Book, ledgers: Ledgers, devices: Devices, troubled: Sequence[tu
 
 def is_lost(sent: Sent, ledgers: Ledgers) -> bool:
     """Tell whether an accepted notification misses a receipt, or a live device in its provider's ledger."""
-    if len(sent.receipts) < max(1, len(sent.must_reach)):
+    if not sent.is_settled:
         return True
     ours = (ledgers.apns.get(one.provider_message_id, "") for one in _delivered(sent.receipts))
     reached = {token for token in ours if token}
@@ -119,11 +119,11 @@ def _is_troubled(sent: Sent, troubled: Sequence[tuple[float, float]]) -> bool:
 
 
 def _times_ms(sent: Sent) -> list[int]:
-    return [one.time.seconds * 1_000 + one.time.nanos // 1_000_000 for one in _delivered(sent.receipts)]
+    return [one.time.ToMilliseconds() for one in _delivered(sent.receipts)]
 
 
 def _latency(sent: Iterable[Sent]) -> Latency:
-    found = sorted(max(0.0, at_ms - one.sent_unix_s * 1_000) for one in sent for at_ms in _times_ms(one))
+    found = sorted(latency_ms(one, receipt) for one in sent for receipt in _delivered(one.receipts))
     if not found:
         return Latency(0, 0.0, 0.0)
     return Latency(len(found), found[len(found) // 2], found[min(len(found) - 1, len(found) * 99 // 100)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -15,15 +15,25 @@ KINDS: tuple[Kind, ...] = ("security", "payment", "service", "pass", "campaign")
 
 @dataclass(slots=True)
 class Sent:
-    """One notification. must_reach: devices that are alive; most: how many deliveries it can have at all."""
+    """One notification. must_reach: its devices that are alive."""
 
     kind: Kind
     key: str
     must_reach: tuple[DeviceToken, ...]
-    most: int
     sent_unix_s: float = field(default_factory=time.time)
     id: str = ""
     receipts: list[Receipt] = field(default_factory=list)
+    delivered: int = 0
+
+    @property
+    def is_settled(self) -> bool:
+        """Tell whether it has a receipt and as many good ones as it has live devices."""
+        return bool(self.receipts) and self.delivered >= len(self.must_reach)
+
+
+def latency_ms(sent: Sent, receipt: Receipt) -> float:
+    """Return the time from `send` to the provider's answer; both clocks are this host's."""
+    return max(0.0, receipt.time.seconds * 1e3 + receipt.time.nanos / 1e6 - sent.sent_unix_s * 1e3)
 
 
 class Book:
@@ -36,12 +46,12 @@ class Book:
         self.delivered: Counter[Kind] = Counter()
         self.ended: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
-        self.expected = 0
         self.repeats = 0
         self.duplicates_answered = 0
         self.repeats_taken_anew = 0
         self._early: dict[str, list[Receipt]] = {}
-        self._of_kind: dict[str, Kind] = {}
+        # (monotonic s, ms) of the newest, for the view.
+        self.payment_ms: deque[tuple[float, float]] = deque(maxlen=2_000)
 
     @property
     def receipts(self) -> int:
@@ -49,9 +59,9 @@ class Book:
         return self.ended.total()
 
     @property
-    def open(self) -> list[Sent]:
-        """Accepted notifications that have fewer receipts than live devices, or none."""
-        return [one for one in self.by_id.values() if len(one.receipts) < max(1, len(one.must_reach))]
+    def is_settled(self) -> bool:
+        """Tell whether everything accepted is settled."""
+        return all(one.is_settled for one in self.by_id.values())
 
     def add(self, sent: Sent) -> None:
         """Note what is about to be sent."""
@@ -62,7 +72,6 @@ class Book:
         sent.id = answer.id
         self.by_id[answer.id] = sent
         self.accepted[sent.kind] += 1
-        self.expected += max(1, len(sent.must_reach))
         for receipt in self._early.pop(answer.id, ()):
             self._attach(sent, receipt)
 
@@ -89,7 +98,10 @@ class Book:
     def _attach(self, sent: Sent, receipt: Receipt) -> None:
         sent.receipts.append(receipt)
         if receipt.state == DeliveryState.DELIVERY_STATE_DELIVERED:
+            sent.delivered += 1
             self.delivered[sent.kind] += 1
+            if sent.kind == "payment":
+                self.payment_ms.append((time.monotonic(), latency_ms(sent, receipt)))
             self.ended["delivered"] += 1
         else:
             self.ended[receipt.reason or "other"] += 1

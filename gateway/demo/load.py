@@ -22,7 +22,7 @@ from gateway.client import (
 from gateway.demo.book import Book, Kind, Sent
 from gateway.demo.people import People, User
 from gateway.demo.plan import APP, CAMPAIGN, DEVICES_PER_MESSAGE, PASS_TYPE, Plan
-from gateway.demo.texts import Writer
+from gateway.demo.texts import Locale, Writer
 from protos.walletpush.v1.notification_pb2 import PROVIDER_APNS
 
 # The simulated FCM's ledger names a message by this entry.
@@ -75,7 +75,7 @@ class Load:
         await asyncio.sleep(self._plan.campaign_s)
         devices = self._people.devices(self._plan.campaign_size)
         for start in range(0, len(devices), DEVICES_PER_MESSAGE):
-            locale = "zh-CN" if self._rng.random() < 0.6 else "en"
+            locale: Locale = "zh-CN" if self._rng.random() < 0.6 else "en"
             part = devices[start : start + DEVICES_PER_MESSAGE]
             self._send("campaign", self._writer.campaign(locale), devices=part)
             # Other streams go on meanwhile.
@@ -88,7 +88,7 @@ class Load:
             after_s = self._rng.uniform(0.05, 1.5)
             self._tasks.create_task(self._repeat(notification, sent, after_s))
 
-    def _tell(self, kind: Kind, write: Callable[[str], Content]) -> None:
+    def _tell(self, kind: Kind, write: Callable[[Locale], Content]) -> None:
         user = self._anyone()
         self._send(kind, write(user.locale), user=user)
 
@@ -120,7 +120,7 @@ class Load:
             notification.content.CopyFrom(message)
         else:
             notification.wallet_pass.CopyFrom(message)
-        sent = Sent(kind, key, user.live if user else tuple(devices), len(user.devices) if user else len(devices))
+        sent = Sent(kind, key, user.live if user else tuple(devices))
         self._book.add(sent)
         self._tasks.create_task(self._deliver(notification, sent))
         return notification, sent

@@ -60,7 +60,7 @@ class People:
 
         async def one(user: User, token: DeviceToken) -> None:
             zone = "Asia/Shanghai" if user.locale == "zh-CN" else "Europe/London"
-            device = Device(app=APP, user_id=user.id, token=token, locale=user.locale, time_zone=zone, app_version="8.2.0")
+            device = Device(app=APP, user_id=user.id, token=token, locale=user.locale, time_zone=zone)
             async with gate:
                 await client.register_device(device)
 
@@ -89,4 +89,5 @@ class People:
         return apns_token(self.rng.randbytes(32).hex())
 
     def _fcm(self) -> DeviceToken:
-        return fcm_token("c" + "".join(self.rng.choices(_FCM_ALPHABET, k=21)) + ":APA91b" + self.rng.randbytes(45).hex())
+        name = "".join(self.rng.choices(_FCM_ALPHABET, k=21))
+        return fcm_token(f"c{name}:APA91b{self.rng.randbytes(45).hex()}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 APP = "wallet"
 CAMPAIGN = "spring-cashback"
-PASS_TYPE = "pass.com.example.card"
+PASS_TYPE = "pass.com.example.card"  # noqa: S105  # an identifier
 USERS = 2_000
 DEAD_SHARE = 0.05
 DEVICES_PER_MESSAGE = 500

@@ -53,7 +53,7 @@ async def set_up(plan: Plan, *, keep: bool) -> AsyncIterator[Stage]:
         words = ["adapters.simulators", str(credentials.directory), "--until-stdin-closes", "--faults", FAULTS]
         async with _process(words, directory / "simulators.log") as simulators:
             ports_file = credentials.directory / PORTS_FILE
-            await _ready(simulators, lambda: _exists(ports_file), directory / "simulators.log")
+            await _ready(simulators, lambda: asyncio.to_thread(ports_file.exists), directory / "simulators.log")
             ports = read_ports(credentials.directory)
             grpc_port, web_port = _free_port(), _free_port()
             config = directory / "walletpush.toml"
@@ -71,8 +71,9 @@ async def set_up(plan: Plan, *, keep: bool) -> AsyncIterator[Stage]:
 async def _process(words: Sequence[str], log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
     # Ctrl-C in a terminal reaches a whole session at once; only we shall hear it, and end the others in order.
     with log.open("wb") as output:
+        words = [sys.executable, "-m", *words]
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", *words, stdin=asyncio.subprocess.PIPE, stdout=output, stderr=output, start_new_session=True
+            *words, stdin=asyncio.subprocess.PIPE, stdout=output, stderr=output, start_new_session=True
         )
     try:
         yield process
@@ -101,10 +102,6 @@ async def _ready(process: asyncio.subprocess.Process, is_ready: Callable[[], Awa
                 await asyncio.sleep(POLL_S)
     except TimeoutError:
         raise StageFailedError(f"not ready after {READY_S:.0f} s:\n{_tail(log)}") from None
-
-
-async def _exists(path: Path) -> bool:
-    return path.exists()
 
 
 async def _answers(web_port: int) -> bool:

@@ -43,7 +43,7 @@ WORDS: dict[Locale, Words] = {
         points=("Points expire soon", "{points} of your points expire at the end of the month."),
         campaign=("Spring cashback", "Pay 50 or more at partner shops this weekend and get up to 18 back."),
         currency="$",
-        merchants=("Corner Coffee", "Harbour Bakery", "Metro Line 2", "Green Grocer", "Blue Whale Books", "Old Mill Inn"),
+        merchants=("Corner Coffee", "Harbour Bakery", "Metro Line 2", "Green Grocer", "Blue Whale Books"),
         people=("Maria", "James", "Aisha", "Tom", "Yuki"),
         places=("Lisbon", "Leeds", "Boston", "Dublin", "Oslo"),
     ),
