@@ -45,8 +45,12 @@ cdef inline Header *base_of(uint8_t[::1] buffer, uint64_t needed, str name) exce
 
 
 cdef inline void format_header(Header *header, uint64_t cleared, uint64_t size) noexcept nogil:
-    """Zero the control part; the magic is written last, by publish_header, once the rest stands."""
-    memset(header, 0, cleared)
+    """Clear what another life of the buffer left; the magic is written last, by publish_header, once the rest stands.
+
+    A fresh mapping is left alone: clearing it would take up all its memory at once.
+    """
+    if header.magic != 0:
+        memset(header, 0, cleared)
     header.size = size
 
 

@@ -6,26 +6,18 @@ from typing import NamedTuple
 
 from typing_extensions import Buffer
 
+from core.bucket_table import BucketTable
+
 class Rate(NamedTuple):
     """A rule: so many tokens a second on average, at most burst of them at once."""
 
     per_s: int | Fraction
     burst: int
 
-class TokenBuckets:
+class TokenBuckets(BucketTable):
     """Buckets under 64-bit keys, that come into being full and are forgotten when they are full again."""
 
-    @staticmethod
-    def required_bytes(capacity: int, max_rules: int = 1024) -> int: ...
-    @staticmethod
-    def create(buffer: Buffer, capacity: int, max_rules: int = 1024) -> None: ...
     def __init__(self, buffer: Buffer, rules: Sequence[Rate]) -> None: ...
-    @property
-    def capacity(self) -> int: ...
-    @property
-    def used(self) -> int: ...
-    @property
-    def overflow(self) -> int: ...
     def set_rules(self, rules: Sequence[Rate]) -> None: ...
     def acquire_many(
         self, keys: Buffer, rules: Buffer, now_ns: int, granted: Buffer, retry_at_ns: Buffer

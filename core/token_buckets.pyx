@@ -1,4 +1,4 @@
-"""Token buckets by key, shared by all workers of a host: each one 64-bit theoretical arrival time moved by compare-and-swap.
+"""Token buckets by key, shared by all workers of a host: each one arrival time of 64 bits moved by compare-and-swap.
 
 No call waits for another process; a race or a kill may lose a token, and never grants one too many.
 """
@@ -11,14 +11,8 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
-from core.shared_memory cimport (
-    Header, add_and_fetch, attached, base_of, compare_and_swap, format_header, load_acquire, load_relaxed, prefetch,
-    publish_header, store_release,
-)
-
-
-cdef uint64_t MAGIC = 0x77506275_636b6574
-cdef uint64_t VERSION = 1
+from core.bucket_table cimport CLAIMED, FREE, BucketTable, Place, Slot, find_slot, place_of
+from core.shared_memory cimport compare_and_swap, load_acquire, load_relaxed, prefetch
 
 
 class Rate(NamedTuple):
@@ -26,14 +20,6 @@ class Rate(NamedTuple):
 
     per_s: int | Fraction
     burst: int
-
-
-cdef uint64_t regions_for(uint64_t capacity) noexcept:
-    return (capacity + NOMINAL - 1) / NOMINAL
-
-
-cdef uint64_t bytes_for(uint64_t regions, uint64_t max_rules) noexcept:
-    return sizeof(Control) + (max_rules + 1) * sizeof(Slot) + regions * sizeof(Region) + 32
 
 
 cdef Rule rule_of(object rate) except *:
@@ -51,68 +37,23 @@ cdef Rule rule_of(object rate) except *:
 
 
 @cython.final
-cdef class TokenBuckets:
+cdef class TokenBuckets(BucketTable):
     """Buckets under 64-bit keys, that come into being full and are forgotten when they are full again.
 
-    A key of which the table has no room shares one bucket per rule with all such keys (conservative: together they get the
-    rate of one), counted by overflow. A fresh bucket starts no fuller than that shared one.
+    A key of which the table has no room shares one bucket per rule with all such keys (conservative: together they get
+    the rate of one), counted by overflow. A fresh bucket starts no fuller than that shared one.
     Source of the algorithm: the generic cell rate algorithm of ITU-T I.371, in its virtual scheduling form.
     """
-
-    @staticmethod
-    def required_bytes(capacity, max_rules=1024):
-        """Return the buffer size for so many keys at once; 64 bytes per key, in regions of 128 with room to spare."""
-        if not 0 < capacity <= 1 << 36:
-            raise ValueError(f"capacity must lie between 1 and 2^36, not {capacity}")
-        if not 0 < max_rules < 1 << 16:
-            raise ValueError(f"max_rules must lie between 1 and 65535, not {max_rules}")
-        return bytes_for(regions_for(capacity), max_rules)
-
-    @staticmethod
-    def create(buffer, capacity, max_rules=1024):
-        """Format a writable buffer, before any worker attaches; raises ValueError if it is too short."""
-        cdef uint64_t size = TokenBuckets.required_bytes(capacity, max_rules)
-        cdef Header *header = base_of(buffer, size, "token bucket table")
-        cdef Slot *shared = <Slot *>(<Control *>header + 1)
-        cdef uint64_t rule
-        format_header(header, size, size)
-        header.parameters[0] = regions_for(capacity)
-        header.parameters[1] = max_rules
-        for rule in range(<uint64_t>max_rules + 1):
-            shared[rule].key = rule
-            shared[rule].tat = 1
-        publish_header(header, MAGIC, VERSION)
 
     def __cinit__(self, buffer, rules):
         """Attach to a formatted buffer; rules: one Rate each, numbered from 1.
 
         Raises ValueError if the buffer holds no table of this version, or as set_rules does.
         """
-        self._buffer = buffer
-        self._control = <Control *>attached(self._buffer, MAGIC, VERSION, "token bucket table")
-        self._region_count = self._control.header.parameters[0]
-        if self._control.header.size != bytes_for(self._region_count, self._control.header.parameters[1]):
-            raise ValueError(f"this token bucket table is damaged: {self._control.header.size} bytes")
-        self._shared = <Slot *>(self._control + 1)
-        self._regions = <Region *>(self._shared + self._control.header.parameters[1] + 1)
         self.set_rules(rules)
 
     def __dealloc__(self):
         free(self._rules)
-
-    @property
-    def capacity(self):
-        return self._region_count * NOMINAL
-
-    @property
-    def used(self):
-        """Slots that were ever taken and not found unneeded at once; full buckets among them are reused on demand."""
-        return load_acquire(&self._control.used)
-
-    @property
-    def overflow(self):
-        """How many takings since the table was made had to use a shared bucket, all workers together."""
-        return load_acquire(&self._control.overflow)
 
     def set_rules(self, rules):
         """Replace this process' rules; what the buckets hold stays.
@@ -123,8 +64,8 @@ cdef class TokenBuckets:
         cdef Py_ssize_t i, n = len(rules)
         cdef Rule *table
         cdef Rule rule
-        if n > <Py_ssize_t>self._control.header.parameters[1]:
-            raise ValueError(f"{n} rules, and the table was made for {self._control.header.parameters[1]}")
+        if n > <Py_ssize_t>self._max_rules:
+            raise ValueError(f"{n} rules, and the table was made for {self._max_rules}")
         table = <Rule *>malloc((n + 1) * sizeof(Rule))
         if table == NULL:
             raise MemoryError
@@ -192,8 +133,8 @@ cdef class TokenBuckets:
         self._require(m, rules)
         for i in range(m):
             if rules[i]:
-                place = self._place(keys[i])
-                slot = self._find(&place, keys[i], &tat)
+                place = place_of(self._regions, self._region_count, keys[i])
+                slot = find_slot(&place, keys[i], &tat)
                 if slot != NULL:
                     total += self._refund(slot, keys[i], self._rules[rules[i]].interval_ns, taken_ns)
         return total
@@ -237,8 +178,8 @@ cdef class TokenBuckets:
         charge.slot = batch.recent[charge.key & (RECENT - 1)]
         if charge.slot == NULL or charge.slot.key != charge.key:
             if place.home == NULL:
-                place[0] = self._place(charge.key)
-            charge.slot = self._find(place, charge.key, &charge.tat)
+                place[0] = place_of(self._regions, self._region_count, charge.key)
+            charge.slot = find_slot(place, charge.key, &charge.tat)
         if charge.slot == NULL or not self._read(charge):
             charge.slot = NULL
             charge.tat = load_acquire(&self._shared[batch.rules[at]].tat)
@@ -307,118 +248,6 @@ cdef class TokenBuckets:
             if compare_and_swap(&slot.tat, tat, max(tat, interval_ns + 1) - interval_ns):
                 return True
 
-    cdef Slot *_held(self, uint64_t key, uint64_t rule, uint64_t now_ns) noexcept nogil:
-        """The slot of a key, made if need be; the rule's shared one if there is no room."""
-        cdef Place place = self._place(key)
-        cdef uint64_t tat
-        cdef Slot *slot = self._find(&place, key, &tat)
-        if slot == NULL:
-            slot = self._insert(key, now_ns, max(now_ns, load_acquire(&self._shared[rule].tat)))
-        if slot == NULL:
-            add_and_fetch(&self._control.overflow, 1)
-            return &self._shared[rule]
-        return slot
-
-    cdef inline Place _place(self, uint64_t key) noexcept nogil:
-        cdef Place place
-        cdef uint64_t mixed = (key ^ key >> 32) * <uint64_t>0x9e3779b97f4a7c15
-        place.region = &self._regions[(mixed >> 32) * self._region_count >> 32]
-        place.home = &place.region.directory[mixed >> 16 & (HOMES - 1)]
-        return place
-
-    cdef inline Slot *_find(self, const Place *place, uint64_t key, uint64_t *tat) noexcept nogil:
-        """The slot of a key and its arrival time, read before the key: if it still stands at the swap, so does the key."""
-        cdef uint64_t directory = load_acquire(place.home)
-        cdef uint64_t rest = directory & MEMBERS
-        cdef Slot *slot
-        while rest:
-            slot = &place.region.slots[(rest & 0xff) - 1]
-            tat[0] = load_acquire(&slot.tat)
-            if load_relaxed(&slot.key) == key and tat[0] != CLAIMED and tat[0] != FREE:
-                return slot
-            rest >>= 8
-        return NULL
-
-    cdef Slot *_insert(self, uint64_t key, uint64_t now_ns, uint64_t start) noexcept nogil:
-        """Publish a slot for a key by one swap of its home's directory word, which fails if anything changed there."""
-        cdef Place place = self._place(key)
-        cdef uint64_t directory, tat, grown
-        cdef Slot *slot
-        while True:
-            directory = load_acquire(place.home)
-            slot = self._find(&place, key, &tat)
-            if slot != NULL:
-                return slot
-            if directory & MEMBERS >= MEMBERS_FULL:
-                if not self._shrink(&place, now_ns):
-                    return NULL
-                continue
-            slot = self._claim(place.region, key % SLOTS, now_ns)
-            if slot == NULL:
-                return NULL
-            slot.key = key
-            slot.busy_since = 0
-            store_release(&slot.tat, start)
-            grown = directory << 8 & MEMBERS | <uint64_t>(slot - place.region.slots + 1)
-            if compare_and_swap(place.home, directory, (directory & ~MEMBERS) + VERSION_STEP | grown):
-                return slot
-            if compare_and_swap(&slot.tat, start, FREE):
-                add_and_fetch(&self._control.used, -1)
-
-    cdef Slot *_claim(self, Region *region, uint64_t first, uint64_t now_ns) noexcept nogil:
-        """A slot of the region that nobody uses: free, or full again for so long that no process' clock doubts it.
-
-        A worker killed while it holds a claim costs the table that one slot.
-        """
-        cdef uint64_t tat
-        cdef int i
-        cdef Slot *slot
-        for i in range(SLOTS):
-            slot = &region.slots[(first + i) % SLOTS]
-            tat = load_acquire(&slot.tat)
-            if tat == FREE and compare_and_swap(&slot.tat, FREE, CLAIMED):
-                add_and_fetch(&self._control.used, 1)
-                return slot
-            if tat != FREE and tat != CLAIMED and tat + GRACE_NS <= now_ns and self._evict(slot, tat):
-                return slot
-        return NULL
-
-    cdef bint _shrink(self, const Place *place, uint64_t now_ns) noexcept nogil:
-        """Free one slot of a home whose directory word is full; False if all its buckets are in use."""
-        cdef uint64_t rest = load_acquire(place.home) & MEMBERS
-        cdef uint64_t tat
-        cdef Slot *slot
-        while rest:
-            slot = &place.region.slots[(rest & 0xff) - 1]
-            tat = load_acquire(&slot.tat)
-            if tat != FREE and tat != CLAIMED and tat + GRACE_NS <= now_ns and self._evict(slot, tat):
-                store_release(&slot.tat, FREE)
-                add_and_fetch(&self._control.used, -1)
-                return True
-            rest >>= 8
-        return False
-
-    cdef bint _evict(self, Slot *slot, uint64_t tat) noexcept nogil:
-        """Claim a full bucket's slot and take it out of its home; nobody can charge it from the first swap on."""
-        cdef Place place
-        cdef uint64_t directory, below, number
-        cdef int shift
-        if not compare_and_swap(&slot.tat, tat, CLAIMED):
-            return False
-        place = self._place(slot.key)
-        number = slot - place.region.slots + 1
-        while True:
-            directory = load_acquire(place.home)
-            shift = 0
-            while shift < 56 and directory >> shift & 0xff != number:
-                shift += 8
-            if shift == 56:
-                return True
-            below = directory & ((<uint64_t>1 << shift) - 1)
-            below |= (directory & MEMBERS) >> (shift + 8) << shift
-            if compare_and_swap(place.home, directory, (directory & ~MEMBERS) + VERSION_STEP | below):
-                return True
-
     cdef inline void _prefetch(self, Batch *batch, Py_ssize_t at) noexcept nogil:
         """Fetch the directory word of a key two strides ahead, and the first slot of the one a stride ahead."""
         cdef Place *place
@@ -430,7 +259,7 @@ cdef class TokenBuckets:
             recent = batch.recent[key & (RECENT - 1)]
             place.home = NULL
             if recent == NULL or recent.key != key:
-                place[0] = self._place(key)
+                place[0] = place_of(self._regions, self._region_count, key)
                 prefetch(place.home)
         if 0 <= at + AHEAD < batch.end and batch.rules[at + AHEAD]:
             place = &batch.places[at + AHEAD & (PLACES - 1)]
