@@ -268,16 +268,18 @@ def apply_closed(bytearray states not None, bytes closed not None):
     """Write closed marks into states (NotificationState per index); return how many were open until now.
 
     closed: n x uint32, index << 8 | NotificationState. Marks of what is closed already change nothing.
-    Raises StoreFailure if an index is beyond states.
+    Raises StoreFailure, before anything is written, if an index is beyond states.
     """
     cdef uint8_t[::1] state_of = states
     cdef const char* at = PyBytes_AS_STRING(closed)
-    cdef Py_ssize_t i, newly = 0
+    cdef Py_ssize_t i, count = len(closed) // 4, newly = 0
     cdef uint32_t mark
-    for i in range(0, len(closed) // 4):
+    for i in range(count):
         memcpy(&mark, at + 4 * i, 4)
         if mark >> 8 >= <size_t>state_of.shape[0]:
             raise StoreFailure(f"a mark names message {mark >> 8} of {state_of.shape[0]}")
+    for i in range(count):
+        memcpy(&mark, at + 4 * i, 4)
         if is_open(state_of[mark >> 8]):
             state_of[mark >> 8] = mark & 0xFF
             newly += 1

@@ -62,8 +62,7 @@ class JournalStore:
         with mapped_errors(self._path):
             self._load_states(updates, states)
             for seq, parts in updates.items():
-                if fault := add_record_row(seq, parts, states, rows):
-                    faults[seq] = fault
+                faults |= add_record_row(seq, parts, states, rows)
             self._execute(rows)
         self._remember(states)
         self._checkpoints.note(rows)
@@ -161,28 +160,32 @@ def updates_by_segment(items: Sequence[Item]) -> dict[int, list[SegmentUpdate]]:
 
 def add_record_row(
     seq: int, updates: list[SegmentUpdate], states: dict[int, SegmentState], rows: list[Row],
-) -> StoreFailure | None:
-    """Add the row for one segment's updates and move its state on; or return why it cannot be."""
+) -> dict[int, StoreFailure]:
+    """Add the row for one segment's updates and move its state on; return what is wrong, by the update's id()."""
     if seq not in states:
-        return StoreFailure(f"segment {seq} is not in this journal")
+        return {id(update): StoreFailure(f"segment {seq} is not in this journal") for update in updates}
     held, count = states[seq]
     moved = bytearray(held)
-    try:
-        newly_closed = sum(apply_closed(moved, update.closed) for update in updates)
-    except StoreFailure as fault:
-        return fault
-    events = b"".join([update.events for update in updates]) or None
-    at_unix_ms = max(update.at_unix_ms for update in updates)
+    faults: dict[int, StoreFailure] = {}
+    newly_closed = 0
+    for update in updates:
+        try:
+            newly_closed += apply_closed(moved, update.closed)
+        except StoreFailure as fault:
+            faults[id(update)] = fault
+    sound = [update for update in updates if id(update) not in faults]
+    events = b"".join([update.events for update in sound]) or None
+    at_unix_ms = max((update.at_unix_ms for update in sound), default=0)
     if newly_closed:
         states[seq] = (bytes(moved), count - newly_closed)
         rows.append((seq, at_unix_ms, count - newly_closed, states[seq][0], None, None, None, events))
     elif events:
         rows.append((seq, at_unix_ms, None, None, None, None, None, events))
-    return None
+    return faults
 
 
 def fault_of(item: Item, faults: dict[int, StoreFailure]) -> StoreFailure | None:
-    """Return the first fault among the segments that an item updates."""
+    """Return the first fault among an item's updates."""
     if isinstance(item, Segment):
         return None
-    return next((faults[update.segment] for update in item if update.segment in faults), None)
+    return next((faults[id(update)] for update in item if id(update) in faults), None)
