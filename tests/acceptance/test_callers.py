@@ -1,0 +1,181 @@
+"""Who may do what: keys, permissions, tenants; and settings read again without a restart."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+import time
+from collections.abc import Iterator
+
+import grpc
+import pytest
+
+from protos.walletpush.v1 import delivery_pb2, device_pb2, receipt_pb2
+from protos.walletpush.v1.delivery_pb2_grpc import DeliveryServiceStub
+from protos.walletpush.v1.device_pb2_grpc import DeviceServiceStub
+from tests.acceptance.gateway_process import FAST, Gateway, app_toml
+from tests.acceptance.messages import TIMEOUT_S, apns_device, await_that, error_of, fields_of, payment, status_of
+from tests.acceptance.simulators import Simulators
+
+Metadata = tuple[tuple[str, str], ...]
+
+
+def caller_toml(name: str, tenant: str, apps: str = '["*"]', rights: str = "") -> str:
+    digest = hashlib.sha256(key_of(name).encode()).hexdigest()
+    return f'[[callers]]\nname = "{name}"\ntenant = "{tenant}"\nkey_sha256 = ["{digest}"]\napps = {apps}\n{rights}\n'
+
+
+def key_of(name: str) -> str:
+    return f"wp_{name}_key"
+
+
+def shown(name: str) -> Metadata:
+    return (("authorization", f"Bearer {key_of(name)}"),)
+
+
+CALLERS = (
+    caller_toml("payments", "bank", rights="may_manage_devices = true")
+    + caller_toml("rival", "rival")
+    + caller_toml("reader", "bank", rights="may_send = false")
+    + caller_toml("one-app", "bank", '["wallet"]', "may_read_receipts = false")
+)
+
+
+@pytest.fixture(scope="module")
+def guarded(simulators: Simulators, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    apps = app_toml(simulators) + app_toml(simulators, "second")
+    running = Gateway(tmp_path_factory.mktemp("guarded"), apps + FAST + CALLERS)
+    running.start()
+    yield running
+    running.end()
+
+
+@pytest.fixture
+def stub(guarded: Gateway) -> Iterator[DeliveryServiceStub]:
+    with guarded.delivery() as opened:
+        yield opened
+
+
+def send_as(stub: DeliveryServiceStub, metadata: Metadata | None, app: str = "wallet") -> delivery_pb2.SendResponse:
+    request = delivery_pb2.SendRequest(notification=payment(app))
+    answer: delivery_pb2.SendResponse = stub.Send(request, metadata=metadata, timeout=TIMEOUT_S)
+    return answer
+
+
+def receipt_as(stub: DeliveryServiceStub, metadata: Metadata, notification_id: str) -> receipt_pb2.NotificationReceipt:
+    request = delivery_pb2.GetReceiptRequest(notification_id=notification_id)
+    answer: delivery_pb2.GetReceiptResponse = stub.GetReceipt(request, metadata=metadata, timeout=TIMEOUT_S)
+    return answer.receipt
+
+
+def heard_as(stub: DeliveryServiceStub, metadata: Metadata) -> set[str]:
+    request = delivery_pb2.WatchReceiptsRequest(cursor="begin", until_caught_up=True)
+    answers = stub.WatchReceipts(request, metadata=metadata, timeout=TIMEOUT_S)
+    return {receipt.notification_id for answer in answers for receipt in answer.receipts}
+
+
+@pytest.mark.parametrize("metadata", [
+    None,
+    (("authorization", "Bearer wp_nobodys_key"),),
+    (("authorization", "Bearer "),),
+    (("authorization", f"Basic {key_of('payments')}"),),
+    (("authorization", key_of("payments")),),
+    (("authorization", f"Bearer {key_of('payments')}x"),),
+    (("authorization", "Bearer " + "x" * 4_000),),
+])  # fmt: skip
+def test_a_call_without_a_known_key_is_unauthenticated(stub: DeliveryServiceStub, metadata: Metadata | None) -> None:
+    assert error_of(lambda: send_as(stub, metadata)).code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_a_caller_does_what_it_may_and_nothing_else(stub: DeliveryServiceStub, guarded: Gateway) -> None:
+    notification_id = send_as(stub, shown("payments")).notification_id
+    assert receipt_as(stub, shown("reader"), notification_id).notification_id == notification_id
+    denied = [
+        error_of(lambda: send_as(stub, shown("reader"))),
+        error_of(lambda: receipt_as(stub, shown("one-app"), notification_id)),
+        error_of(lambda: heard_as(stub, shown("one-app"))),
+    ]
+    with guarded.devices() as devices:
+        denied.append(error_of(lambda: register_as(devices, shown("rival"))))
+        register_as(devices, shown("payments"))
+    assert {error.code() for error in denied} == {grpc.StatusCode.PERMISSION_DENIED}
+
+
+def register_as(stub: DeviceServiceStub, metadata: Metadata) -> None:
+    device = device_pb2.Device(app="wallet", user_id="lin", token=apns_device("lin"))
+    stub.RegisterDevice(device_pb2.RegisterDeviceRequest(device=device), metadata=metadata, timeout=TIMEOUT_S)
+
+
+def test_an_app_that_is_not_the_callers_looks_unknown(stub: DeliveryServiceStub) -> None:
+    error = error_of(lambda: send_as(stub, shown("one-app"), "second"))
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert fields_of(status_of(error)) == ["app"]
+
+
+def test_a_tenant_sees_and_cancels_only_its_own(stub: DeliveryServiceStub) -> None:
+    own = send_as(stub, shown("payments")).notification_id
+    rivals = send_as(stub, shown("rival")).notification_id
+    request = delivery_pb2.CancelNotificationRequest(notification_id=own)
+    refused = [
+        error_of(lambda: receipt_as(stub, shown("rival"), own)),
+        error_of(lambda: stub.CancelNotification(request, metadata=shown("rival"), timeout=TIMEOUT_S)),
+    ]
+    assert {error.code() for error in refused} == {grpc.StatusCode.NOT_FOUND}
+    heard = await_that(lambda: heard_as(stub, shown("payments")), lambda ids: own in ids)
+    assert rivals not in heard
+    assert own not in await_that(lambda: heard_as(stub, shown("rival")), lambda ids: rivals in ids)
+
+
+def test_tenants_may_use_the_same_idempotency_key(stub: DeliveryServiceStub) -> None:
+    request = delivery_pb2.SendRequest(notification=payment())
+    answers = [stub.Send(request, metadata=shown(name), timeout=TIMEOUT_S) for name in ("payments", "rival")]
+    assert {answer.status for answer in answers} == {delivery_pb2.SEND_STATUS_ACCEPTED}
+
+
+def test_a_scheduled_notification_of_another_tenant_cannot_be_cancelled(stub: DeliveryServiceStub) -> None:
+    notification = payment()
+    notification.send_at.FromNanoseconds(time.time_ns() + 3600 * 10**9)
+    request = delivery_pb2.SendRequest(notification=notification)
+    own = stub.Send(request, metadata=shown("payments"), timeout=TIMEOUT_S).notification_id
+    cancel = delivery_pb2.CancelNotificationRequest(notification_id=own)
+    error = error_of(lambda: stub.CancelNotification(cancel, metadata=shown("rival"), timeout=TIMEOUT_S))
+    assert error.code() is grpc.StatusCode.NOT_FOUND
+    assert stub.CancelNotification(cancel, metadata=shown("payments"), timeout=TIMEOUT_S).cancelled
+
+
+def test_a_reload_adds_an_app_and_a_caller_and_keeps_connections(
+    stub: DeliveryServiceStub, guarded: Gateway, simulators: Simulators
+) -> None:
+    send_as(stub, shown("payments"))
+    before = simulators.ask(lambda client: client.connections("apns"))["accepted"]
+    apps = "".join(app_toml(simulators, app) for app in ("wallet", "second", "third"))
+    guarded.configure(apps + FAST + CALLERS + caller_toml("newcomer", "bank"))
+    guarded.signal(signal.SIGHUP)
+    await_that(lambda: log_lines(guarded, '"reloaded"'), lambda count: count == 1)
+    assert send_as(stub, shown("newcomer"), "third").notification_id
+    assert send_as(stub, shown("payments"), "wallet").notification_id
+    await_that(lambda: simulators.ask(lambda client: client.connections("apns"))["accepted"], lambda n: n > before)
+    # The new app's own two connections, and none in place of those that were there.
+    assert simulators.ask(lambda client: client.connections("apns"))["accepted"] <= before + 2
+
+
+def test_wrong_settings_at_a_reload_change_nothing(stub: DeliveryServiceStub, guarded: Gateway) -> None:
+    good = guarded.config.read_text()
+    guarded.config.write_text(good + "\n[nonsense]\nx = 1\n")
+    guarded.signal(signal.SIGHUP)
+    await_that(lambda: log_lines(guarded, "refused"), lambda count: count >= 1)
+    assert send_as(stub, shown("payments")).notification_id
+    guarded.config.write_text(good)
+
+
+def log_lines(gateway: Gateway, word: str) -> int:
+    return sum(word in line for line in gateway.log().splitlines())
+
+
+def test_no_key_and_no_device_token_is_ever_logged(stub: DeliveryServiceStub, guarded: Gateway) -> None:
+    notification = payment(device="secret")
+    stub.Send(delivery_pb2.SendRequest(notification=notification), metadata=shown("payments"), timeout=TIMEOUT_S)
+    error_of(lambda: send_as(stub, (("authorization", "Bearer wp_guessed"),)))
+    log = guarded.log()
+    for secret in (notification.devices[0].token, key_of("payments"), "wp_guessed", notification.content.body):
+        assert secret not in log
