@@ -1,7 +1,7 @@
 """The table of token buckets in shared memory: where a key's slot is, and how slots come and go without a lock.
 
-A key's slot is listed in the directory word of the key's home, and every change of a home is one compare-and-swap of that
-word: two processes cannot both add the same key. A slot's arrival time tells its state, and only ever rises over its owners.
+A key's slot is listed in the directory word of the key's home, and every change of a home is one compare-and-swap of
+that word: two processes cannot both add one key. A slot's arrival time tells its state, and rises from owner to owner.
 """
 
 from libc.stdint cimport uint8_t, uint64_t

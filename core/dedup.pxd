@@ -1,8 +1,8 @@
-"""Layout of the dedup window in shared memory."""
+"""Layout of the dedup window in shared memory, and what is read off it alone."""
 
 from libc.stdint cimport uint8_t, uint64_t
 
-from core.shared_memory cimport Header
+from core.shared_memory cimport Header, compare_and_swap, load_acquire
 
 
 cdef enum:
@@ -81,6 +81,34 @@ cdef struct Claim:
     uint64_t kind
 
 
+cdef inline uint64_t heads_for(uint64_t capacity) noexcept nogil:
+    cdef uint64_t heads = 64
+    while heads < capacity:
+        heads *= 2
+    return heads
+
+
+cdef inline uint64_t bytes_for(uint64_t capacity) noexcept nogil:
+    return sizeof(Control) + heads_for(capacity) * sizeof(uint64_t) + capacity * sizeof(Entry)
+
+
+cdef inline int kind_of(uint64_t state) noexcept nogil:
+    return state >> 24 & 15
+
+
+cdef inline bint alive(const Control *control, uint64_t owner) noexcept nogil:
+    return (load_acquire(&control.epochs[owner >> 16]) & 0xffff) == (owner & 0xffff)
+
+
+cdef inline void open_slice(Control *control, uint64_t slice_number) noexcept nogil:
+    """Note the first ring place a slice may use: read before anybody can label an entry with it."""
+    cdef uint64_t *start = &control.starts[slice_number % RING]
+    cdef uint64_t word = load_acquire(start)
+    cdef bint stale = word == 0 or (word >> TAG_SHIFT ^ slice_number) & TAG_MASK != 0
+    if stale and load_acquire(&control.current) < slice_number:
+        compare_and_swap(start, word, slice_number << TAG_SHIFT | load_acquire(&control.allocated))
+
+
 cdef class DedupWindow:
     cdef uint8_t[::1] _buffer
     cdef Control *_control
@@ -102,13 +130,15 @@ cdef class DedupWindow:
 
     cdef uint64_t _slice_of(self, uint64_t unix_ms) noexcept nogil
     cdef void _advance(self, uint64_t slice_number) noexcept nogil
-    cdef void _open(self, uint64_t slice_number) noexcept nogil
-    cdef bint _alive(self, uint64_t owner) noexcept nogil
     cdef Entry *_find(self, uint64_t link, const Claim *claim, Entry *seen) noexcept nogil
     cdef int _judge(self, Entry *entry, const Entry *seen, uint64_t fingerprint) noexcept nogil
     cdef bint _allocate(self, uint64_t *sequence) noexcept nogil
     cdef uint64_t _fill(self, uint64_t sequence, const Claim *claim, uint64_t next) noexcept nogil
     cdef int _push(self, const Claim *claim, uint64_t head, uint64_t *position) noexcept nogil
+    cdef Py_ssize_t _check_all(
+        self, const uint8_t *keys, const uint64_t *fingerprints, const uint8_t *ids, Py_ssize_t n,
+        uint8_t *verdicts, uint8_t *found_ids, uint64_t *positions,
+    ) noexcept nogil
     cdef int _check(self, const Claim *claim, uint64_t *position, Entry *seen) noexcept nogil
     cdef int _restore(self, const Claim *claim) noexcept nogil
     cdef void _prefetch(self, const uint8_t *keys, Py_ssize_t i, Py_ssize_t n) noexcept nogil

@@ -1,7 +1,7 @@
 """The dedup window: which idempotency keys were accepted lately, shared by all workers of a host.
 
-Entries are filled in private and become visible by one compare-and-swap of a chain's head, so that a worker killed at any
-instruction leaves either nothing or a whole reservation, and no reader ever waits.
+Entries are filled in private and become visible by one compare-and-swap of a chain's head: a worker killed at any
+instruction leaves nothing or a whole reservation, and no reader ever waits.
 """
 
 from enum import IntEnum
@@ -11,7 +11,7 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
 
 from core.shared_memory cimport (
-    Header, attached, base_of, compare_and_swap, fence_acquire, fence_release, format_header, load_acquire,
+    Header, add_and_fetch, attached, base_of, compare_and_swap, fence_acquire, fence_release, format_header, load_acquire,
     load_relaxed, prefetch, publish_header, store_release,
 )
 
@@ -30,24 +30,13 @@ class Verdict(IntEnum):
     FULL = 4
 
 
-cdef uint64_t heads_for(uint64_t capacity) noexcept:
-    cdef uint64_t heads = 64
-    while heads < capacity:
-        heads *= 2
-    return heads
-
-
-cdef uint64_t bytes_for(uint64_t capacity) noexcept:
-    return sizeof(Control) + heads_for(capacity) * sizeof(uint64_t) + capacity * sizeof(Entry)
-
-
 @cython.final
 cdef class DedupWindow:
     """Idempotency keys of the last window_ms, each with the fingerprint of its body and the id it was given.
 
-    An entry is found for at least window_ms and at most one slice longer. Memory is a ring: a slice that ended gives its
-    entries back whole, and when the ring is full new keys are refused, never old ones forgotten (each worker may keep one
-    place of a slice unused). A worker that was stopped for longer than the window must not be resumed.
+    An entry is found for at least window_ms and at most one slice longer. Memory is a ring: a slice that ended gives
+    its entries back whole, and a full ring refuses new keys and forgets no old one (each worker may keep one place of a
+    slice unused). A worker that was stopped for longer than the window must not be resumed.
     """
 
     @staticmethod
@@ -59,16 +48,14 @@ cdef class DedupWindow:
 
     @staticmethod
     def create(buffer, capacity, window_ms, slices=12):
-        """Format a writable buffer, before any worker attaches.
+        """Format a writable buffer of zeros, or one formatted before, ahead of any worker.
 
-        Raises ValueError if the buffer is too short or a slice would be shorter than 50 ms.
+        Raises ValueError if it is too short or a slice would be shorter than 50 ms.
         """
-        if not 0 < slices < RING - 1:
-            raise ValueError(f"slices must lie between 1 and {RING - 2}, not {slices}")
-        if window_ms < slices * MIN_SLICE_MS:
-            raise ValueError(f"a window of {window_ms} ms cannot be cut in {slices} slices of at least {MIN_SLICE_MS} ms")
         cdef uint64_t size = DedupWindow.required_bytes(capacity)
         cdef Header *header = base_of(buffer, size, "dedup window")
+        if not 0 < slices < RING - 1 or window_ms < slices * MIN_SLICE_MS:
+            raise ValueError(f"{window_ms} ms in {slices} slices: 1 to {RING - 2} of at least {MIN_SLICE_MS} ms")
         format_header(header, size - capacity * sizeof(Entry), size)
         # Places count from 1, so that a start which was never noted (0) shows.
         (<Control *>header).allocated = 1
@@ -79,21 +66,17 @@ cdef class DedupWindow:
 
     @staticmethod
     def retire(buffer, int worker):
-        """Void the uncommitted reservations of a worker known to be dead, so that its keys need not wait for its return."""
+        """Void the uncommitted reservations of a dead worker, so that its keys need not wait for its return."""
         cdef Control *control = <Control *>attached(buffer, MAGIC, VERSION, "dedup window")
-        cdef uint64_t epoch
         if not 0 <= worker < WORKERS:
             raise ValueError(f"worker must lie between 0 and {WORKERS - 1}, not {worker}")
-        while True:
-            epoch = load_acquire(&control.epochs[worker])
-            if compare_and_swap(&control.epochs[worker], epoch, epoch + 1):
-                return
+        add_and_fetch(&control.epochs[worker], 1)
 
     def __cinit__(self, buffer, int worker):
         """Attach to a formatted buffer as one worker.
 
-        worker: 0 to 255, held by one process at a time. Reservations of its earlier life stay until begin(), which the first
-        check_many calls by itself: restore the journal before.
+        worker: 0 to 255, held by one process at a time. Reservations of its earlier life stay until begin(), which the
+        first check_many calls by itself: restore the journal before.
         Raises ValueError if the buffer holds no window of this version.
         """
         if not 0 <= worker < WORKERS:
@@ -104,7 +87,7 @@ cdef class DedupWindow:
         self._slices = self._control.header.parameters[1]
         self._slice_ms = self._control.header.parameters[2]
         if self._capacity == 0 or self._control.header.size != bytes_for(self._capacity):
-            raise ValueError(f"this dedup window is damaged: {self._control.header.size} bytes for {self._capacity} keys")
+            raise ValueError(f"this dedup window is damaged: it names {self._capacity} keys")
         self._mask = heads_for(self._capacity) - 1
         self._heads = <uint64_t *>(self._control + 1)
         self._entries = <Entry *>(self._heads + self._mask + 1)
@@ -129,10 +112,8 @@ cdef class DedupWindow:
         return load_acquire(&self._control.allocated) - start
 
     def begin(self):
-        """Start a new epoch of this worker: what its earlier life reserved and did not commit is void; return its number."""
-        cdef uint64_t epoch
-        DedupWindow.retire(self._buffer, self._worker)
-        epoch = load_acquire(&self._control.epochs[self._worker])
+        """Start a new epoch of this worker, voiding what its earlier life left uncommitted; return its number."""
+        cdef uint64_t epoch = add_and_fetch(&self._control.epochs[self._worker], 1)
         self._owner = self._worker << 16 | (epoch & 0xffff)
         self._begun = True
         return epoch
@@ -149,47 +130,29 @@ cdef class DedupWindow:
     ):
         """Judge n keys and reserve the new ones for this worker; return how many were new.
 
-        keys, ids, found_ids: n × 16 bytes; found_ids gets the first id of what was found, and the element's own if it is new.
+        keys, ids, found_ids: n × 16 bytes; found_ids gets the first id of what was found, the element's own otherwise.
         fingerprints: n × uint64. verdicts: n × uint8, a Verdict each. positions: n × uint64, what commit_many and
         release_many take; 0 for what was not reserved.
-        A repetition inside the batch is a DUPLICATE (or CONFLICT) of its first; IN_FLIGHT is another batch's reservation.
+        A repetition inside the batch is a DUPLICATE (or CONFLICT) of its first; IN_FLIGHT is reserved by another batch.
         Raises ValueError if the lengths differ.
         """
-        cdef Py_ssize_t i, n = verdicts.shape[0]
-        cdef Py_ssize_t fresh = 0
-        cdef Claim claim
-        cdef Entry seen
+        cdef Py_ssize_t n = verdicts.shape[0]
         self._require(n, keys.shape[0], fingerprints.shape[0], ids.shape[0], now_unix_ms)
         if found_ids.shape[0] != n * 16 or positions.shape[0] != n:
-            raise ValueError(f"for {n} keys found_ids has {found_ids.shape[0]} bytes, positions {positions.shape[0]} items")
+            raise ValueError(f"{n} keys, {found_ids.shape[0]} bytes of found_ids, {positions.shape[0]} positions")
         if n == 0:
             return 0
         if not self._begun:
             self.begin()
         self._batch += 1
         self._advance(self._slice_of(now_unix_ms))
-        for i in range(2 * AHEAD):
-            self._prefetch(&keys[0], i - 2 * AHEAD, n)
         # The GIL stays: a batch takes less than 100 us, and taking it back from a busy thread may cost 5 ms.
-        for i in range(n):
-            self._prefetch(&keys[0], i, n)
-            memcpy(&claim.low, &keys[16 * i], 16)
-            claim.fingerprint = fingerprints[i]
-            memcpy(&claim.id_low, &ids[16 * i], 16)
-            claim.label = self._slice
-            claim.kind = RESERVED
-            verdicts[i] = self._check(&claim, &positions[i], &seen)
-            if verdicts[i] == NEW or verdicts[i] == FULL:
-                fresh += verdicts[i] == NEW
-                memcpy(&found_ids[16 * i], &ids[16 * i], 16)
-            else:
-                memcpy(&found_ids[16 * i], &seen.id_low, 16)
-        return fresh
+        return self._check_all(&keys[0], &fingerprints[0], &ids[0], n, &verdicts[0], &found_ids[0], &positions[0])
 
     def commit_many(self, uint64_t[::1] positions not None):
         """Make reservations permanent, after the journal has them; return how many were still held.
 
-        positions: as check_many wrote them, zeros skipped. Fewer than reserved means this worker was declared dead meanwhile.
+        positions: as check_many wrote them, zeros skipped. Fewer than reserved: this worker was declared dead.
         """
         return self._settle(positions, COMMITTED)
 
@@ -209,22 +172,24 @@ cdef class DedupWindow:
     ):
         """Put accepted keys of the journal back, before begin(); return how many were missing.
 
-        Shapes as in check_many. accepted_unix_ms: n × uint64, best in ascending order: an older one behind a newer may be
-        kept as long as the newer. A reservation of a dead worker under the same id becomes permanent; what the window has
-        outlived is passed over. Raises ValueError if the lengths differ, OverflowError if the window is full.
+        Shapes as in check_many. accepted_unix_ms: n × uint64, best in ascending order: an older one behind a newer may
+        be kept as long as the newer. A dead worker's reservation under the same id becomes permanent; what the window
+        has outlived is passed over. Raises ValueError if the lengths differ, OverflowError if the window is full.
         """
         cdef Py_ssize_t i, n = accepted_unix_ms.shape[0]
         cdef Py_ssize_t missing = 0
+        cdef uint64_t latest = 0
         cdef int outcome
         cdef Claim claim
         for i in range(n):
-            self._require(n, keys.shape[0], fingerprints.shape[0], ids.shape[0], accepted_unix_ms[i])
-            self._advance(self._slice_of(accepted_unix_ms[i]))
+            latest = max(latest, accepted_unix_ms[i])
+        self._require(n, keys.shape[0], fingerprints.shape[0], ids.shape[0], latest)
+        for i in range(n):
             memcpy(&claim.low, &keys[16 * i], 16)
             memcpy(&claim.id_low, &ids[16 * i], 16)
-            claim.fingerprint = fingerprints[i]
+            claim.fingerprint, claim.kind = fingerprints[i], COMMITTED
             claim.label = self._slice_of(accepted_unix_ms[i])
-            claim.kind = COMMITTED
+            self._advance(claim.label)
             outcome = self._restore(&claim)
             if outcome == FULL:
                 raise OverflowError(f"the dedup window holds {self._capacity} keys, the journal has more")
@@ -233,10 +198,9 @@ cdef class DedupWindow:
 
     def frees_at_unix_ms(self, uint64_t now_unix_ms):
         """Return when the next slice that holds anything ends, and with it room appears."""
-        cdef uint64_t number, start
         self._advance(self._slice_of(now_unix_ms))
-        start = self._control.starts[self._oldest % RING] & SEQUENCE_MASK
-        number = self._oldest + 1
+        cdef uint64_t number = self._oldest + 1
+        cdef uint64_t start = self._control.starts[self._oldest % RING] & SEQUENCE_MASK
         while number <= self._slice and (self._control.starts[number % RING] & SEQUENCE_MASK) <= start:
             number += 1
         return (number - 1) * self._slice_ms
@@ -249,15 +213,13 @@ cdef class DedupWindow:
 
     cdef Py_ssize_t _settle(self, uint64_t[::1] positions, uint64_t kind) noexcept nogil:
         cdef Py_ssize_t i, settled = 0
-        cdef uint64_t label, index
+        cdef uint64_t index, label
         for i in range(positions.shape[0]):
             index = positions[i] & INDEX_MASK
             label = positions[i] & ~INDEX_MASK
-            if label == 0 or index >= self._capacity:
-                continue
-            settled += compare_and_swap(
-                &self._entries[index].state, label | RESERVED << 24 | self._owner, label | kind << 24 | self._owner
-            )
+            label |= self._owner
+            if index < self._capacity and label != self._owner:
+                settled += compare_and_swap(&self._entries[index].state, label | RESERVED << 24, label | kind << 24)
         return settled
 
     cdef inline uint64_t _slice_of(self, uint64_t unix_ms) noexcept nogil:
@@ -271,7 +233,7 @@ cdef class DedupWindow:
         while current < slice_number:
             number = max(current + 1, slice_number - self._slices)
             while number <= slice_number:
-                self._open(number)
+                open_slice(self._control, number)
                 number += 1
             compare_and_swap(&self._control.current, current, slice_number)
             current = load_acquire(&self._control.current)
@@ -279,21 +241,10 @@ cdef class DedupWindow:
         self._oldest = current - self._slices
         self._limit = (load_acquire(&self._control.starts[self._oldest % RING]) & SEQUENCE_MASK) + self._capacity
 
-    cdef void _open(self, uint64_t slice_number) noexcept nogil:
-        """Note the first ring place a slice may use: read before anybody can label an entry with it."""
-        cdef uint64_t *start = &self._control.starts[slice_number % RING]
-        cdef uint64_t word = load_acquire(start)
-        cdef bint stale = word == 0 or (word >> TAG_SHIFT ^ slice_number) & TAG_MASK != 0
-        if stale and load_acquire(&self._control.current) < slice_number:
-            compare_and_swap(start, word, slice_number << TAG_SHIFT | load_acquire(&self._control.allocated))
-
-    cdef inline bint _alive(self, uint64_t owner) noexcept nogil:
-        return (load_acquire(&self._control.epochs[owner >> 16]) & 0xffff) == (owner & 0xffff)
-
     cdef Entry *_find(self, uint64_t link, const Claim *claim, Entry *seen) noexcept nogil:
         """The live entry of a key, copied whole into seen; chains run from new to old, so the first old link ends them.
 
-        A state whose label is not its link's belongs to a later life of the entry: everything behind it is older than the window.
+        A state whose label is not its link's is of a later life of the entry: all behind it is older than the window.
         """
         cdef Entry *entry
         cdef int hops = MAX_HOPS
@@ -304,7 +255,7 @@ cdef class DedupWindow:
             fence_acquire()
             if (load_relaxed(&entry.state) ^ link) >> LABEL_SHIFT or (seen.state ^ link) >> LABEL_SHIFT:
                 return NULL
-            if seen.low == claim.low and seen.high == claim.high and (seen.state >> 24 & 15) != VOID:
+            if seen.low == claim.low and seen.high == claim.high and kind_of(seen.state) != VOID:
                 return entry
             link = seen.next
             hops -= 1
@@ -314,12 +265,12 @@ cdef class DedupWindow:
         """The verdict on a key that was found, or NEW if its reservation was a dead worker's and is void now."""
         cdef uint64_t owner = seen.state & OWNER_MASK
         cdef uint64_t label = seen.state & ~INDEX_MASK
-        if (seen.state >> 24 & 15) == RESERVED:
-            if owner == self._owner and seen.batch != self._batch or owner != self._owner and self._alive(owner):
-                return IN_FLIGHT
-            if owner != self._owner:
+        if kind_of(seen.state) == RESERVED:
+            if owner != self._owner and not alive(self._control, owner):
                 compare_and_swap(&entry.state, seen.state, label | VOID << 24 | owner)
                 return NEW
+            if owner != self._owner or seen.batch != self._batch:
+                return IN_FLIGHT
         return DUPLICATE if seen.fingerprint == fingerprint else CONFLICT
 
     cdef bint _allocate(self, uint64_t *sequence) noexcept nogil:
@@ -354,8 +305,8 @@ cdef class DedupWindow:
     cdef int _push(self, const Claim *claim, uint64_t head, uint64_t *position) noexcept nogil:
         """Put a key at the head of its chain: NEW, FULL, or IN_FLIGHT when another one came first.
 
-        The label never falls below the head's, and the place is taken no earlier than the label's slice began: chains stay
-        in order, and no place is given back while its entry lives.
+        The label never falls below the head's, and the place is taken no earlier than the label's slice began: chains
+        stay in order, and no place is given back while its entry lives.
         """
         cdef Claim placed = claim[0]
         cdef uint64_t sequence
@@ -370,6 +321,28 @@ cdef class DedupWindow:
         self._spare = sequence + 1
         self._spare_slice = self._slice
         return IN_FLIGHT
+
+    cdef Py_ssize_t _check_all(
+        self, const uint8_t *keys, const uint64_t *fingerprints, const uint8_t *ids, Py_ssize_t n,
+        uint8_t *verdicts, uint8_t *found_ids, uint64_t *positions,
+    ) noexcept nogil:
+        cdef Py_ssize_t i, fresh = 0
+        cdef Claim claim
+        cdef Entry seen
+        for i in range(-2 * AHEAD, 0):
+            self._prefetch(keys, i, n)
+        for i in range(n):
+            self._prefetch(keys, i, n)
+            memcpy(&claim.low, keys + 16 * i, 16)
+            memcpy(&claim.id_low, ids + 16 * i, 16)
+            claim.fingerprint, claim.label, claim.kind = fingerprints[i], self._slice, RESERVED
+            verdicts[i] = self._check(&claim, &positions[i], &seen)
+            fresh += verdicts[i] == NEW
+            if verdicts[i] == NEW or verdicts[i] == FULL:
+                memcpy(found_ids + 16 * i, ids + 16 * i, 16)
+            else:
+                memcpy(found_ids + 16 * i, &seen.id_low, 16)
+        return fresh
 
     cdef int _check(self, const Claim *claim, uint64_t *position, Entry *seen) noexcept nogil:
         cdef uint64_t head
@@ -387,7 +360,7 @@ cdef class DedupWindow:
 
     cdef int _restore(self, const Claim *claim) noexcept nogil:
         """NEW if the key was put back, FULL, or DUPLICATE if there was nothing to do."""
-        cdef uint64_t head, position, label
+        cdef uint64_t head, position, label, owner
         cdef Entry *entry
         cdef Entry seen
         cdef int outcome
@@ -399,15 +372,15 @@ cdef class DedupWindow:
                 if outcome != IN_FLIGHT:
                     return outcome
                 continue
-            if (seen.state >> 24 & 15) == COMMITTED:
+            if kind_of(seen.state) == COMMITTED:
                 return DUPLICATE
-            label = seen.state & ~INDEX_MASK
+            label, owner = seen.state & ~INDEX_MASK, seen.state & OWNER_MASK
             if seen.id_low == claim.id_low and seen.id_high == claim.id_high:
-                compare_and_swap(&entry.state, seen.state, label | COMMITTED << 24 | seen.state & OWNER_MASK)
-            elif self._alive(seen.state & OWNER_MASK) and ((seen.state & OWNER_MASK) >> 16 != self._worker or self._begun):
+                compare_and_swap(&entry.state, seen.state, label | COMMITTED << 24 | owner)
+            elif alive(self._control, owner) and (owner >> 16 != self._worker or self._begun):
                 return DUPLICATE
             else:
-                compare_and_swap(&entry.state, seen.state, label | VOID << 24 | seen.state & OWNER_MASK)
+                compare_and_swap(&entry.state, seen.state, label | VOID << 24 | owner)
         return DUPLICATE
 
     cdef inline void _prefetch(self, const uint8_t *keys, Py_ssize_t i, Py_ssize_t n) noexcept nogil:

@@ -14,7 +14,7 @@ class FanoutFull(Overloaded):
     def __init__(self, available: int) -> None: ...
 
 class Fanout(Lanes):
-    """Lanes of slots: strict priority between the classes of a route, deficit round robin between the flows of a lane."""
+    """Lanes of slots: strict priority between classes, deficit round robin between the flows of a lane."""
 
     def __init__(
         self, capacity: int, batch_size: int = 500, linger_ns: int = 0, *, quantum: int = 16, max_flows: int = 65_536

@@ -115,14 +115,16 @@ cdef class Fanout(Lanes):
 
         Parallel arrays of n: slots uint32, routes uint16, priorities uint8 (0 to 7, 0 first), flows uint64,
         weights uint8 (1 to 255; all 1 without it); a flow has the weight of its last push.
-        Raises ValueError, having queued none, if lengths differ, a priority or weight is out of range, or a slot is not held.
+        Raises ValueError, having queued none, if lengths differ, a value is out of range, or a slot is not held.
         """
         cdef Py_ssize_t i, n = slots.shape[0]
         cdef uint32_t top = 0
         cdef uint32_t lane, flow = NONE
         cdef Node *node
         if routes.shape[0] != n or priorities.shape[0] != n or flows.shape[0] != n:
-            raise ValueError(f"{routes.shape[0]} routes, {priorities.shape[0]} priorities, {flows.shape[0]} flows, {n} slots")
+            raise ValueError(
+                f"{routes.shape[0]} routes, {priorities.shape[0]} priorities, {flows.shape[0]} flows for {n} slots"
+            )
         if weights is not None and weights.shape[0] != n:
             raise ValueError(f"{weights.shape[0]} weights for {n} slots")
         for i in range(n):
@@ -147,7 +149,7 @@ cdef class Fanout(Lanes):
     ):
         """Take the next batch of one route into out; return its size, 0 if nothing may be sent now.
 
-        Priorities in order up to max_priority, each drained before the next; flows of one in turns, skipping paused ones.
+        Priorities in order up to max_priority, each drained before the next; its flows in turns, but for paused ones.
         The slots are held then: give them back, push them again, or free them. Raises ValueError if out is too short.
         """
         cdef uint32_t taken = 0
@@ -205,7 +207,10 @@ cdef class Fanout(Lanes):
         return True
 
     def pause_flow(self, uint16_t route, uint8_t priority, uint64_t flow, int64_t until_ns):
-        """Skip a flow until a time; False if it holds nothing, and then nothing is remembered: give back first, then pause."""
+        """Skip a flow until a time; False if it holds nothing, and then nothing is remembered.
+
+        So what was pulled is to be given back first. until_ns replaces that of an earlier pause.
+        """
         cdef uint32_t number = NONE
         cdef Flow *paused
         cdef Lane *lane
@@ -226,7 +231,7 @@ cdef class Fanout(Lanes):
         return True
 
     def ready_ns(self, uint16_t route, int64_t now_ns):
-        """Return the earliest time when pull yields what is worth a call; now_ns if it does already, NEVER if all is empty.
+        """Return the earliest time when pull yields what is worth a call, now_ns at least; NEVER if all is empty.
 
         Worth it are a full batch, anything of priority 0 or 1, and anything that has waited linger_ns.
         """
@@ -256,7 +261,7 @@ cdef class Fanout(Lanes):
         return self._routes[route].lanes[priority].ready + self._routes[route].lanes[priority].waiting
 
     def oldest_ns(self, uint16_t route, uint8_t priority):
-        """Since when the longest waiting slot of a lane is queued; 0 if the lane is empty. Looks at every flow's head."""
+        """Since when the longest waiting slot of a lane is queued; 0 for an empty lane. Looks at each flow's head."""
         if self.depth(route, priority) == 0:
             return 0
         cdef Lane *lane = &self._routes[route].lanes[priority]

@@ -8,7 +8,7 @@ from libc.string cimport memset
 cdef class Lanes:
     """Slots in the lists of their flows, flows in the rings of their lanes. A flow exists while it holds a slot.
 
-    A slot is unused, held by the caller or queued; its node says which. Nothing here checks what it is given: Fanout does.
+    A slot is unused, held by the caller or queued; its node says which. Checking what is asked for is up to Fanout.
     """
 
     def __cinit__(self):

@@ -92,7 +92,7 @@ cdef class TokenBuckets(BucketTable):
         """Take one token of each of a message's k buckets, or none of them; return how many messages were granted.
 
         keys: n × k × uint64, row by row, hashes well spread. rules: n × k × uint16, 0 for no limit in this column.
-        granted: n × uint8, 1 or 0. retry_at_ns: n × int64, the earliest time all of its buckets could grant, 0 if granted.
+        granted: n × uint8, 1 or 0. retry_at_ns: n × int64, when all its buckets could grant, 0 if granted.
         now_ns: monotonic, common to all processes; they should agree within a second.
         Raises ValueError if the lengths do not fit, k exceeds 16, or a rule is unknown.
         """
@@ -189,7 +189,7 @@ cdef class TokenBuckets(BucketTable):
     cdef inline uint64_t _charge(self, Batch *batch, Charge *charge, Py_ssize_t at, uint64_t now_ns) noexcept nogil:
         """Charge a bucket, made if need be; return when it has a token again if it has none by now, otherwise 0.
 
-        What was charged at now_ns is not evicted within the batch, so that it may be remembered without its directory word.
+        What was charged at now_ns is not evicted within the batch: it is remembered, and found without its home.
         """
         cdef uint64_t rule = batch.rules[at]
         cdef uint64_t until = 0
@@ -212,13 +212,13 @@ cdef class TokenBuckets(BucketTable):
                 )
 
     cdef inline bint _read(self, Charge *charge) noexcept nogil:
-        """Read a bucket before its key, so that a swap of what was read finds the same key; False if the slot has moved on."""
+        """Read a bucket before its key, so that a swap of what was read finds the same key; False if it moved on."""
         charge.since = load_acquire(&charge.slot.busy_since)
         charge.tat = load_acquire(&charge.slot.tat)
         return charge.tat != CLAIMED and charge.tat != FREE and load_relaxed(&charge.slot.key) == charge.key
 
     cdef inline bint _swap(self, Charge *charge, uint64_t now_ns) noexcept nogil:
-        """Move an arrival time on. A bucket found full begins a busy time: what was taken before can't be given back."""
+        """Move an arrival time on. A bucket found full begins a busy time: nothing taken before can be given back."""
         if charge.tat < now_ns and charge.since < now_ns:
             if not compare_and_swap(&charge.slot.busy_since, charge.since, now_ns):
                 return False

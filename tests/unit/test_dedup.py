@@ -289,7 +289,7 @@ def test_parallel_buffers_of_unlike_lengths_are_refused() -> None:
     window = DedupWindow(make(), 0)
     with pytest.raises(ValueError, match="for 1 keys"):
         window.check_many(bytes(15), words([1]), bytes(16), NOW, bytearray(1), bytearray(16), words([0]))
-    with pytest.raises(ValueError, match="found_ids"):
+    with pytest.raises(ValueError, match="15 bytes of found_ids"):
         window.check_many(bytes(16), words([1]), bytes(16), NOW, bytearray(1), bytearray(15), words([0]))
     with pytest.raises(ValueError, match="unix milliseconds"):
         window.check_many(bytes(16), words([1]), bytes(16), NOW * 10**6, bytearray(1), bytearray(16), words([0]))
