@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from adapters.apns.push_id import push_id
+from adapters.simulators.client import SimulatorClient
 from bench.load import apns_token, payment
 from bench.stand import Stand, StandOptions, stand
 from core.hashing import SipHash
@@ -101,7 +102,7 @@ async def kill_workers(place: Stand, kills: int, over_s: float, tally: Tally, pr
 def expected_push_ids(tally: Tally, devices: SipHash) -> dict[str, str]:
     """Return the apns-id that each accepted notification's one delivery has, and the collapse id."""
     return {
-        push_id(parse_id_text(ident), devices.hash64(apns_token(number))): parse_id_text(ident).hex()
+        push_id(parse_id_text(ident), devices.hash64(apns_token(number))).decode(): parse_id_text(ident).hex()
         for number, ident in tally.ids.items()
     }
 
@@ -120,7 +121,7 @@ async def main(count: int, kills: int, pace_per_s: int, workers: int) -> int:
             )
             expected = expected_push_ids(tally, load_secret(place.directory / "data").derive("devices"))
             async with place.simulator() as simulator:
-                missing = await _settle(simulator.missing, list(expected))
+                missing = await _settle(simulator, list(expected))
                 summary = await simulator.summary("apns")
                 repeats = await simulator.duplicates("apns")
                 received = set(await simulator.ids("apns"))
@@ -147,11 +148,11 @@ async def main(count: int, kills: int, pace_per_s: int, workers: int) -> int:
     return int(bool(missing or wrong or tally.changed_ids or received - set(expected)))
 
 
-async def _settle(missing: object, ids: list[str]) -> list[str]:
+async def _settle(simulator: SimulatorClient, ids: list[str]) -> list[str]:
     deadline = time.monotonic() + _SETTLE_S
     left = ids
     while left and time.monotonic() < deadline:
-        left = await missing("apns", left)  # type: ignore[operator]
+        left = await simulator.missing("apns", left)
         if left:
             await asyncio.sleep(0.2)
     return left

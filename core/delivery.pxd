@@ -13,6 +13,7 @@ cdef class Notification:
     cdef readonly bint collapse_given
     cdef readonly bytes collapse_id
     cdef readonly int64_t accepted_unix_ms
+    cdef readonly int64_t accepted_ns
     cdef readonly int64_t send_at_unix_ms
     cdef readonly int64_t expires_unix_ms
     cdef readonly int64_t segment

@@ -82,8 +82,11 @@ cdef class Delivery:
         self.route = route
 
 
-def assign_places(list notifications not None, bytes ids not None, int64_t segment):
-    """Give each notification its id (ids: n x 16 bytes) and its place in the journal: the segment and its index there."""
+def assign_places(list notifications not None, bytes ids not None, int64_t segment, int64_t accepted_ns=0):
+    """Give each notification its id (ids: n x 16 bytes) and its place in the journal: the segment and its index there.
+
+    accepted_ns: monotonic, when it came in; 0 if only the wall clock knows.
+    """
     cdef Py_ssize_t i, count = len(notifications)
     cdef Notification notification
     if len(ids) < count * 16:
@@ -93,6 +96,7 @@ def assign_places(list notifications not None, bytes ids not None, int64_t segme
         notification.id = ids[i * 16:i * 16 + 16]
         notification.segment = segment
         notification.index = i
+        notification.accepted_ns = accepted_ns
         if not notification.collapse_given:
             notification.collapse_id = notification.id.hex().encode()
 
@@ -209,14 +213,17 @@ def fill_buckets(list deliveries not None, uint64_t[::1] keys not None, uint16_t
     return limited
 
 
-def seconds_since_due(list deliveries not None, int64_t now_unix_ms):
+def seconds_since_due(list deliveries not None, int64_t now_ns, int64_t now_unix_ms):
     """Return a list of seconds per class, one for each delivery, since it was accepted or, if later, due."""
     cdef list by_class = [[], [], [], []]
+    cdef double since
     cdef Delivery delivery
     cdef Notification notification
     for delivery in deliveries:
         notification = delivery.notification
-        (<list> by_class[notification.klass & 3]).append(
-            (now_unix_ms - max(notification.accepted_unix_ms, notification.send_at_unix_ms)) / 1000.0
-        )
+        if notification.accepted_ns and not notification.send_at_unix_ms:
+            since = (now_ns - notification.accepted_ns) / 1e9
+        else:
+            since = (now_unix_ms - max(notification.accepted_unix_ms, notification.send_at_unix_ms)) / 1000.0
+        (<list> by_class[notification.klass & 3]).append(since)
     return by_class

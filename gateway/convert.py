@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from core.content.message import Content
@@ -41,8 +41,12 @@ class Scope:
     app_tags: Mapping[str, int]
 
 
-def to_notification(msg: pb.Notification, scope: Scope, now_unix_ms: int) -> Notification:
+def to_notification(
+    msg: pb.Notification, scope: Scope, now_unix_ms: int, targets: Sequence[Target] | None = None
+) -> Notification:
     """Validate one message and make it a Notification, without an id yet.
+
+    targets: what to_targets made of its devices, for those who did that in steps.
 
     Raises InvalidRequest naming the first field that is wrong.
     """
@@ -56,7 +60,7 @@ def to_notification(msg: pb.Notification, scope: Scope, now_unix_ms: int) -> Not
     klass = msg.notification_class - 1
     if not 0 <= klass <= 3:
         raise InvalidRequest("notification_class", "must be security, transactional, service or marketing")
-    targets, users = _recipients(msg, providers)
+    explicit, users = _recipients(msg, scope, targets)
     kind = msg.WhichOneof("message")
     if kind == "content":
         content = _content(msg)
@@ -69,12 +73,12 @@ def to_notification(msg: pb.Notification, scope: Scope, now_unix_ms: int) -> Not
         bounded("campaign_id", campaign, 64)
     return Notification(
         scope.tenant, app, campaign, klass, push_type, _collapse_id(msg, kind), now_unix_ms, send_at, expires,
-        scope.tenant_tag, scope.app_tags[app], users, targets, content,
+        scope.tenant_tag, scope.app_tags[app], users, explicit, content,
     )
 
 
 def to_target(device: pb.DeviceToken, providers: frozenset[int]) -> Target:
-    """Validate a device token; its provider must be one of the app's. Raises InvalidRequest, the field without a path."""
+    """Validate a device token of one of the app's providers. Raises InvalidRequest, its field without a path."""
     provider = device.provider
     if provider not in providers:
         raise InvalidRequest("provider", "is required" if not provider else "not configured for this app")
@@ -92,17 +96,26 @@ def named_target(field: str, device: pb.DeviceToken, providers: frozenset[int]) 
         raise InvalidRequest(f"{field}.{error.field}", error.why) from None
 
 
-def _recipients(msg: pb.Notification, providers: frozenset[int]) -> tuple[tuple[Target, ...], tuple[str, ...]]:
-    users, devices = msg.user_ids, msg.devices
-    count = len(users) + len(devices)
-    if not 1 <= count <= MAX_RECIPIENTS:
-        raise InvalidRequest("devices", f"1 to {MAX_RECIPIENTS:,} user_ids and devices together, not {count:,}")
-    targets = []
+def to_targets(msg: pb.Notification, scope: Scope, start: int, stop: int) -> list[Target]:
+    """Validate the devices from start to stop. Raises InvalidRequest."""
+    targets: list[Target] = []
+    providers = scope.providers.get(msg.app, _NO_APP)
     try:
-        for device in devices:
+        for device in msg.devices[start:stop]:
             targets.append(to_target(device, providers))  # noqa: PERF401  # how many there are names the one at fault
     except InvalidRequest as error:
-        raise InvalidRequest(f"devices[{len(targets)}].{error.field}", error.why) from None
+        raise InvalidRequest(f"devices[{start + len(targets)}].{error.field}", error.why) from None
+    return targets
+
+
+def _recipients(
+    msg: pb.Notification, scope: Scope, targets: Sequence[Target] | None
+) -> tuple[tuple[Target, ...], tuple[str, ...]]:
+    users, count = msg.user_ids, len(msg.user_ids) + len(msg.devices)
+    if not 1 <= count <= MAX_RECIPIENTS:
+        raise InvalidRequest("devices", f"1 to {MAX_RECIPIENTS:,} user_ids and devices together, not {count:,}")
+    if targets is None:
+        targets = to_targets(msg, scope, 0, count)
     user_ids = tuple(users) if users else ()
     for i, user in enumerate(user_ids):
         required(f"user_ids[{i}]", user, 128)

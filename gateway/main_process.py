@@ -43,7 +43,7 @@ def serve(settings_path: Path, insecure: bool, workers: int | None = None) -> in
     Raises SettingsError, PushError, and OSError when the web address is taken.
     """
     settings = load(settings_path, insecure=insecure)
-    _make_data_dir(settings.data_dir)
+    make_data_dir(settings.data_dir)
     writer = logs.configure(settings.log, process="supervisor")
     try:
         return uvloop.run(_supervise(settings, settings_path.resolve(), insecure, workers or settings.server.workers))
@@ -78,7 +78,7 @@ async def _supervise(settings: Settings, settings_path: Path, insecure: bool, wo
 
     metrics_dir = settings.data_dir / "metrics"
     supervisor = Supervisor(
-        command, total, metrics_dir, prepare=lambda: _prepare(settings), drain_s=settings.server.drain_s + 10.0
+        command, total, metrics_dir, prepare=lambda: prepare(settings), drain_s=settings.server.drain_s + 10.0
     )
     web = make_app(Exposition([supervisor.registry], metrics_dir), supervisor.checks, guard_of(settings))
     async with WebListener(web, settings.web) as listener:
@@ -99,7 +99,8 @@ async def _work(settings: Settings, settings_path: Path, number: int, insecure: 
         await worker.run(tasks)
 
 
-def _make_data_dir(data_dir: Path) -> None:
+def make_data_dir(data_dir: Path) -> None:
+    """Make the data directory and what lies in it, only ours to open. Raises StoreFailure."""
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in ("run", "metrics"):
@@ -108,7 +109,7 @@ def _make_data_dir(data_dir: Path) -> None:
         raise StoreFailure(f"cannot make the data directory {data_dir}: {error.strerror}") from error
 
 
-def _prepare(settings: Settings) -> None:
+def prepare(settings: Settings) -> None:
     """Make the memory that the workers share; the dedup window knows again what all journals accepted."""
     shared = shared_file.shared_directory(settings.data_dir)
     buckets = shared_file.create(shared / BUCKETS_FILE, TokenBuckets.required_bytes(settings.limits.capacity))

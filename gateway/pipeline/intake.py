@@ -13,10 +13,10 @@ from core.dedup import DedupWindow, Verdict
 from core.delivery import Notification, assign_places
 from core.errors import ContentRefused, Failure, IdempotencyConflict, InvalidRequest, Overloaded, PushError, Unavailable
 from core.hashing import SipHash
-from core.model import NotificationState, PushType
+from core.model import NotificationState, PushType, Target
 from core.notification_id import format_id, format_id_many, make_id_many
 from core.storage import Journal, Segment
-from gateway.convert import Scope, to_notification
+from gateway.convert import MAX_RECIPIENTS, Scope, to_notification, to_targets
 from gateway.frames import frame_prefix
 from gateway.logs import get_logger
 from gateway.metrics import Metrics, Stage
@@ -174,7 +174,7 @@ class Intake:
             return []
         segment = self._journal.next_segment()
         ids = make_id_many(now_unix_ms, self._journal.number, segment, len(batch.notifications))
-        assign_places(batch.notifications, ids, segment)
+        assign_places(batch.notifications, ids, segment, started_ns)
         keys, fingerprints = self._hash(batch)
         positions = array("Q", bytes(8 * len(batch.notifications)))
         fresh = self._deduplicate(batch, ids, keys, fingerprints, positions, now_unix_ms)
@@ -195,7 +195,9 @@ class Intake:
             if place and place % _STRIDE == 0:
                 await asyncio.sleep(0)
             try:
-                notification = to_notification(message, scope, now_unix_ms)
+                many = len(message.devices) > _STRIDE
+                targets = await self._targets(message, scope) if many else None
+                notification = to_notification(message, scope, now_unix_ms, targets)
                 wanted = len(notification.targets) + len(notification.user_ids)
                 self._admission.check(notification.klass, pending, wanted)
                 body = message.SerializeToString(deterministic=True)
@@ -214,6 +216,16 @@ class Intake:
             batch.where.append((call, place))
         for reason, count in refused.items():
             self._metrics.rejected(reason, count)
+
+    async def _targets(self, message: pb.Notification, scope: Scope) -> list[Target] | None:
+        count = len(message.devices)
+        if count > MAX_RECIPIENTS:
+            return None
+        targets: list[Target] = []
+        for start in range(0, count, _STRIDE):
+            targets += to_targets(message, scope, start, start + _STRIDE)
+            await asyncio.sleep(0)
+        return targets
 
     def _hash(self, batch: _Batch) -> tuple[bytearray, array[int]]:
         keys = bytearray(16 * len(batch.keys))

@@ -27,10 +27,42 @@ _FINAL = {
     Step.CLOSE_FAILED: DeliveryState.FAILED,
     Step.CLOSE_EXPIRED: DeliveryState.EXPIRED,
 }
-# The provider saw nothing of these attempts: they say nothing of it, and however many, no delivery is given up for them.
+# The provider saw nothing of these attempts: they say nothing of it, and no delivery is given up for them.
 _NO_VERDICT = frozenset({OutcomeKind.NOT_SENT, OutcomeKind.CREDENTIAL_EXPIRED})
 _EXPIRED = Outcome(OutcomeKind.REJECTED, 0, "EXPIRED")
 _CANCELLED = Outcome(OutcomeKind.REJECTED, 0, "CANCELLED")
+
+
+class _Sorted:
+    """A batch of answers sorted by what follows from them; ended, answers and states are parallel."""
+
+    __slots__ = ("answers", "ended", "failed", "faults", "held", "retried", "silent", "states", "uncertain")
+
+    def __init__(self) -> None:
+        self.ended: list[Delivery] = []
+        self.answers: list[Outcome] = []
+        self.states = bytearray()
+        self.held: list[Delivery] = []
+        self.failed: Counter[str] = Counter()
+        self.retried: Counter[str] = Counter()
+        self.faults = self.silent = self.uncertain = 0
+
+    def take(self, delivery: Delivery, outcome: Outcome, reaction: Reaction, *, ended: bool) -> None:
+        """Sort one in. ended: a retry that the reaction asks for is one too many."""
+        self.faults += reaction.breaker_fault
+        self.silent += outcome.kind in _NO_VERDICT
+        self.uncertain += reaction.possibly_delivered
+        delivery.possibly_delivered = delivery.possibly_delivered or reaction.possibly_delivered
+        if reaction.step is Step.HOLD:
+            self.held.append(delivery)
+        elif reaction.step is Step.RETRY and not ended:
+            self.retried[outcome.reason or outcome.kind.name] += 1
+        else:
+            self.ended.append(delivery)
+            self.answers.append(outcome)
+            self.states.append(_FINAL.get(reaction.step, DeliveryState.FAILED))
+            if reaction.step is not Step.CLOSE_DELIVERED:
+                self.failed[outcome.reason] += 1
 
 
 class Settler:
@@ -69,7 +101,7 @@ class Settler:
             self._judge(route, deliveries, outcomes, now_ns)
         self._retirer.saw_alive(route.app, good, now_ns)
         self._metrics.delivered(route.label, route.app, good)
-        for klass, seconds in enumerate(seconds_since_due(deliveries, self._clock.unix_ms())):
+        for klass, seconds in enumerate(seconds_since_due(deliveries, now_ns, self._clock.unix_ms())):
             if seconds:
                 self._metrics.delivery_seconds(klass, seconds)
         return route
@@ -118,45 +150,34 @@ class Settler:
         await self._journal.record(updates)
 
     def _judge(self, route: Route, deliveries: list[Delivery], outcomes: list[Outcome], now_ns: int) -> None:
-        ended: list[Delivery] = []
-        answers: list[Outcome] = []
-        states = bytearray()
-        held: list[Delivery] = []
-        faults = silent = uncertain = 0
+        sorted_out = _Sorted()
         now_unix_ms = self._clock.unix_ms()
-        failed: Counter[str] = Counter()
-        retried: Counter[str] = Counter()
         for delivery, outcome in zip(deliveries, outcomes, strict=True):
             expires_in_ms = delivery.notification.expires_unix_ms - now_unix_ms
             reaction = react(outcome, delivery.attempts, expires_in_ms, self._backoff, self._rng)
-            faults += reaction.breaker_fault
-            silent += outcome.kind in _NO_VERDICT
-            uncertain += reaction.possibly_delivered
-            delivery.possibly_delivered = delivery.possibly_delivered or reaction.possibly_delivered
             if reaction is not CLOSE_DELIVERED:
                 self._side_effects(route, delivery, outcome, reaction, now_ns)
-            if reaction.step is Step.HOLD:
-                held.append(delivery)
-            elif reaction.step is Step.RETRY and (delivery.attempts < self._max_attempts or outcome.kind in _NO_VERDICT):
+            if reaction.step is Step.RETRY and self._may_retry(delivery, outcome):
                 self._retries.add(delivery, now_ns + reaction.delay_ms * 1_000_000)
-                retried[outcome.reason or outcome.kind.name] += 1
-            else:
-                ended.append(delivery)
-                answers.append(outcome)
-                states.append(_FINAL.get(reaction.step, DeliveryState.FAILED))
-                if reaction.step is not Step.CLOSE_DELIVERED:
-                    failed[outcome.reason] += 1
-        route.breaker.record(len(deliveries) - faults - silent, faults, now_ns)
-        if uncertain:
-            self._metrics.possibly_delivered(route.label, route.app, uncertain)
-        if held:
-            self._queue.give_back(held)
-        if ended:
-            self._close(ended, answers, states)
-        for reason, count in failed.items():
-            self._metrics.failed(route.label, route.app, reason, count)
-        for reason, count in retried.items():
-            self._metrics.retried(route.label, route.app, reason, count)
+            sorted_out.take(delivery, outcome, reaction, ended=not self._may_retry(delivery, outcome))
+        route.breaker.record(len(deliveries) - sorted_out.faults - sorted_out.silent, sorted_out.faults, now_ns)
+        if sorted_out.held:
+            self._queue.give_back(sorted_out.held)
+        if sorted_out.ended:
+            self._close(sorted_out.ended, sorted_out.answers, sorted_out.states)
+        self._count(route, sorted_out)
+
+    def _may_retry(self, delivery: Delivery, outcome: Outcome) -> bool:
+        return delivery.attempts < self._max_attempts or outcome.kind in _NO_VERDICT
+
+    def _count(self, route: Route, sorted_out: _Sorted) -> None:
+        metrics = self._metrics
+        if sorted_out.uncertain:
+            metrics.possibly_delivered(route.label, route.app, sorted_out.uncertain)
+        for reason, count in sorted_out.failed.items():
+            metrics.failed(route.label, route.app, reason, count)
+        for reason, count in sorted_out.retried.items():
+            metrics.retried(route.label, route.app, reason, count)
 
     def _side_effects(
         self, route: Route, delivery: Delivery, outcome: Outcome, reaction: Reaction, now_ns: int
