@@ -36,7 +36,7 @@ cdef extern from *:
     #define MAX_UNIX_MS ((uint64_t)1 << 41)
     // With one head per entry a keyed hash makes no chain longer than some ten; beyond this the buffer is damaged.
     #define MAX_HOPS 1024
-    #define AHEAD 12
+    #define AHEAD 24
     """
     const int LABEL_SHIFT
     const uint64_t INDEX_MASK

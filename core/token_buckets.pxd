@@ -7,7 +7,7 @@ from core.bucket_table cimport BucketTable, Place, Slot
 
 cdef enum:
     MAX_COLUMNS = 16
-    PLACES = 32
+    PLACES = 128
     RECENT = 256
 
 cdef enum:
@@ -18,7 +18,7 @@ cdef enum:
 cdef extern from *:
     """
     #define MAX_TOLERANCE_NS ((uint64_t)1 << 61)
-    #define AHEAD 12
+    #define AHEAD 32
     """
     const uint64_t MAX_TOLERANCE_NS
     const Py_ssize_t AHEAD
