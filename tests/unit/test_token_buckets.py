@@ -217,10 +217,11 @@ def test_keys_beyond_the_table_share_one_bucket_per_rule() -> None:
 
 def test_a_key_that_leaves_the_shared_bucket_takes_its_debt_along() -> None:
     caller = Caller(capacity=1)
-    caller.acquire([[(i, 3)] for i in range(400)])
-    later = NOW + 3 * SECOND + SECOND // 2
-    assert caller.acquire([[(i, 4)] for i in range(500, 520)], later).total > 0
-    assert caller.acquire([[(399, 3)]] * 2, later).total <= 1
+    caller.acquire([[(i, 4)] for i in range(400)])
+    assert caller.acquire([[(999, 3)]] * 3).granted == [1, 1, 0]
+    overflow, one_refilled = caller.table.overflow, NOW + 3 * SECOND
+    assert caller.acquire([[(999, 3)]] * 3, one_refilled).granted == [1, 0, 0]
+    assert caller.table.overflow == overflow, "by then there was room for a bucket of its own"
 
 
 def test_new_rules_apply_to_the_buckets_there_are() -> None:
