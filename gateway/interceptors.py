@@ -6,15 +6,16 @@ import asyncio
 import functools
 import inspect
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
 from types import TracebackType
 from typing import Any, TypeAlias, cast
 
 import grpc
+from google.protobuf.message import DecodeError
 from grpc.aio import AbortError, ServicerContext
 
-from core.errors import PushError
+from core.errors import InvalidRequest, PushError
 from gateway.callers import CallerBook, current_caller
 from gateway.logs import get_logger
 from gateway.metrics import Metrics
@@ -70,8 +71,40 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
         behaviour = getattr(handler, kind)
         around = _around_generator if inspect.isasyncgenfunction(behaviour) else _around_coroutine
         make = getattr(grpc, f"{kind}_rpc_method_handler")
-        wrapped = make(around(self, method, behaviour), handler.request_deserializer, handler.response_serializer)
+        read = _reader(handler.request_deserializer)
+        wrapped = make(around(self, method, behaviour), read, handler.response_serializer)
         return cast(Handler, wrapped)
+
+
+class _Unreadable:
+    """Stands for a request whose bytes are not its message: gRPC would tell its own parser's error as UNKNOWN."""
+
+
+_UNREADABLE = _Unreadable()
+
+
+def _reader(deserialize: Callable[[bytes], object] | None) -> Callable[[bytes], object] | None:
+    if deserialize is None:
+        return None
+
+    def read(data: bytes) -> object:
+        try:
+            return deserialize(data)
+        except DecodeError:
+            return _UNREADABLE
+
+    return read
+
+
+def _readable(request: object) -> object:
+    if request is _UNREADABLE:
+        raise InvalidRequest("request", "the bytes are not a message of this method")
+    return _each_readable(request) if isinstance(request, AsyncIterable) else request
+
+
+async def _each_readable(requests: AsyncIterable[object]) -> AsyncIterator[object]:
+    async for request in requests:
+        yield _readable(request)
 
 
 def _around_coroutine(
@@ -81,7 +114,7 @@ def _around_coroutine(
     async def call(request: object, context: Context) -> object:
         async with _Call(interceptor, method, context) as around:
             around.identify()
-            return await behaviour(request, context)
+            return await behaviour(_readable(request), context)
 
     return call
 
@@ -93,7 +126,7 @@ def _around_generator(
     async def call(request: object, context: Context) -> AsyncGenerator[object, None]:
         async with _Call(interceptor, method, context) as around:
             around.identify()
-            async with aclosing(behaviour(request, context)) as answers:
+            async with aclosing(behaviour(_readable(request), context)) as answers:
                 async for answer in answers:
                     yield answer
 

@@ -237,6 +237,16 @@ def test_a_sandbox_device_of_an_app_without_sandbox_ends_with_a_reason(delivery:
     assert (receipt.state, receipt.deliveries[0].reason) == (FAILED, "NO_ROUTE")
 
 
+def test_the_largest_notification_that_is_allowed_is_delivered(delivery: DeliveryServiceStub) -> None:
+    notification = payment()
+    del notification.devices[:]
+    notification.devices.extend(apns_device(f"large-{i}") for i in range(9_999))
+    notification.devices.append(fcm_device("large"))
+    receipt = final(delivery, send(delivery, notification).notification_id, 40.0)
+    assert receipt.state == DELIVERED
+    assert len(receipt.deliveries) == 10_000
+
+
 class other_worker:  # noqa: N801  # reads as the context manager it is
     """A connection to another worker than the given one's."""
 

@@ -16,7 +16,7 @@ from adapters.simulators.faults import Faults
 from protos.walletpush.v1 import delivery_pb2, receipt_pb2
 from protos.walletpush.v1.delivery_pb2_grpc import DeliveryServiceStub
 from tests.acceptance.gateway_process import Gateway
-from tests.acceptance.messages import TIMEOUT_S, await_that, error_of, final, payment, receipt_of, send
+from tests.acceptance.messages import TIMEOUT_S, apns_device, await_that, error_of, final, payment, receipt_of, send
 from tests.acceptance.simulators import HEALTHY, Simulators
 
 MakeGateway = Callable[..., Gateway]
@@ -70,14 +70,19 @@ def test_a_drain_ends_while_an_outage_keeps_everything_waiting(
     simulators.misbehave(OUTAGE)
     gateway = own_gateway("max_pending = 1000\n")
     gateway.start()
+    # More devices than the queue has places, so that the rest waits for room as the worker drains.
+    notification = payment()
+    notification.devices.extend(apns_device(f"waiting-{i}") for i in range(1_499))
     with gateway.delivery() as stub:
-        ids = send_batch(stub, 1_000) + send_batch(stub, 1)
+        notification_id = send(stub, notification).notification_id
     started = time.monotonic()
     assert gateway.stop() == 0
     assert time.monotonic() - started < 8.0
     simulators.misbehave(HEALTHY)
     gateway.start()
-    assert lost(gateway, simulators, ids) == []
+    with gateway.delivery() as stub:
+        assert final(stub, notification_id, 30.0).state == DELIVERED
+    assert simulators.ask(lambda client: client.summary("apns"))["distinct"] == 1_500
 
 
 def test_killing_workers_loses_nothing_that_was_accepted(own_gateway: MakeGateway, simulators: Simulators) -> None:
