@@ -219,7 +219,7 @@ class Intake:
 
     async def _targets(self, message: pb.Notification, scope: Scope) -> list[Target] | None:
         count = len(message.devices)
-        if count > MAX_RECIPIENTS:
+        if count > MAX_RECIPIENTS or message.app not in scope.providers:
             return None
         targets: list[Target] = []
         for start in range(0, count, _STRIDE):

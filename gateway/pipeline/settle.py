@@ -92,6 +92,7 @@ class Settler:
         now_ns = self._clock.monotonic_ns()
         route = self._routes[deliveries[0].route]
         mark_answered(deliveries)
+        route.window.observe(now_ns - deliveries[-1].submitted_ns, len(deliveries), route.in_flight, now_ns)
         route.in_flight -= len(deliveries)
         good = outcomes.count(DELIVERED)
         if good == len(outcomes):
@@ -161,6 +162,8 @@ class Settler:
                 self._retries.add(delivery, now_ns + reaction.delay_ms * 1_000_000)
             sorted_out.take(delivery, outcome, reaction, ended=not self._may_retry(delivery, outcome))
         route.breaker.record(len(deliveries) - sorted_out.faults - sorted_out.silent, sorted_out.faults, now_ns)
+        # A probe that says nothing of the provider is there to be sent again.
+        route.breaker.give_back(sorted_out.silent)
         if sorted_out.held:
             self._queue.give_back(sorted_out.held)
         if sorted_out.ended:
