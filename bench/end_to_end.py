@@ -48,7 +48,7 @@ async def measure(place: Stand, requests: list[bytes], count: int, received_befo
     before = worker.cpu_times()
     started = time.perf_counter()
     async with grpc.aio.insecure_channel(place.address, options=(("grpc.max_send_message_length", 1 << 26),)) as channel:
-        send = channel.unary_unary(_METHOD)
+        send = channel.unary_unary(_METHOD, None, None)
         waiting = iter(requests)
 
         async def caller() -> None:

@@ -49,7 +49,7 @@ async def send_all(place: Stand, count: int, size: int, pace_per_s: int, tally: 
     starts = iter(range(0, count, size))
 
     async with grpc.aio.insecure_channel(place.address) as channel:
-        send = channel.unary_unary(_METHOD, response_deserializer=delivery_pb2.SendBatchResponse.FromString)
+        send = channel.unary_unary(_METHOD, None, delivery_pb2.SendBatchResponse.FromString)
 
         async def caller() -> None:
             for start in starts:

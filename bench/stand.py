@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -51,7 +51,6 @@ class Stand:
     ports: Ports
     supervisor: psutil.Process
     simulators: psutil.Process
-    processes: list[asyncio.subprocess.Process] = field(default_factory=list)
 
     def workers(self) -> list[psutil.Process]:
         """Return the worker processes that run now."""
@@ -98,24 +97,43 @@ quota_per_minute = 1000000000
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Simulators:
+    """Running simulators, and where a gateway finds what it needs to talk to them."""
+
+    directory: Path
+    credentials: SimulatorCredentials
+    ports: Ports
+    process: psutil.Process
+
+    def simulator(self) -> SimulatorClient:
+        """Return a client of the control API."""
+        return SimulatorClient(self.ports.control)
+
+
 @asynccontextmanager
-async def stand(options: StandOptions) -> AsyncIterator[Stand]:
-    """Run simulators and a gateway until left; then stop both, and remove what they wrote unless directory was given."""
+async def simulators(options: StandOptions) -> AsyncIterator[Simulators]:
+    """Run simulators until left; then remove what was written, unless a directory was given."""
     with tempfile.TemporaryDirectory(prefix="walletpush-bench-") as made:
         directory = options.directory or Path(made)
         credentials = make_credentials(directory / "simulators")
-        simulators = await _start_simulators(directory / "simulators", options)
+        process = await _start_simulators(directory / "simulators", options)
         try:
             ports = read_ports(directory / "simulators")
-            gateway, address, web = await _start_gateway(directory, credentials, ports, options)
-            try:
-                yield Stand(
-                    directory, address, web, ports, psutil.Process(gateway.pid), psutil.Process(simulators.pid)
-                )
-            finally:
-                await stop(gateway)
+            yield Simulators(directory, credentials, ports, psutil.Process(process.pid))
         finally:
-            await stop(simulators)
+            await stop(process)
+
+
+@asynccontextmanager
+async def stand(options: StandOptions) -> AsyncIterator[Stand]:
+    """Run simulators and a gateway until left; then stop both."""
+    async with simulators(options) as found:
+        gateway, address, web = await _start_gateway(found, options)
+        try:
+            yield Stand(found.directory, address, web, found.ports, psutil.Process(gateway.pid), found.process)
+        finally:
+            await stop(gateway)
 
 
 async def stop(process: asyncio.subprocess.Process, wait_s: float = 20.0) -> int:
@@ -134,25 +152,27 @@ async def _start_simulators(directory: Path, options: StandOptions) -> asyncio.s
     words += ["--error-one-in", str(options.error_one_in)] if options.error_one_in else []
     words += ["--keep-times"] if options.keep_times else []
     (directory / PORTS_FILE).unlink(missing_ok=True)
-    process = await _spawn(words, OTHER_CORE if options.pinned else None, directory / "simulators.log")
+    process = await spawn(words, OTHER_CORE if options.pinned else None, directory / "simulators.log")
     await _until(lambda: (directory / PORTS_FILE).exists(), process)
     return process
 
 
 async def _start_gateway(
-    directory: Path, credentials: SimulatorCredentials, ports: Ports, options: StandOptions
+    found: Simulators, options: StandOptions
 ) -> tuple[asyncio.subprocess.Process, str, str]:
+    directory = found.directory
     grpc_port, web_port = free_port(), free_port()
     path = directory / "walletpush.toml"
-    path.write_text(config_toml(directory, credentials, ports, grpc_port, web_port, options))
+    path.write_text(config_toml(directory, found.credentials, found.ports, grpc_port, web_port, options))
     words = [sys.executable, "-m", "gateway", "serve", "--config", str(path)]
-    process = await _spawn(words, GATEWAY_CORE if options.pinned else None, directory / "gateway.log")
+    process = await spawn(words, GATEWAY_CORE if options.pinned else None, directory / "gateway.log")
     web = f"http://127.0.0.1:{web_port}"
     await _until_ready(web, process)
     return process, f"127.0.0.1:{grpc_port}", web
 
 
-async def _spawn(words: Sequence[str], core: int | None, log: Path) -> asyncio.subprocess.Process:
+async def spawn(words: Sequence[str], core: int | None, log: Path) -> asyncio.subprocess.Process:
+    """Start a command, on one core unless that is None, its output in a file."""
     pinned = ["taskset", "-c", str(core), *words] if core is not None else list(words)
     environment: Mapping[str, str] = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with log.open("ab") as file:

@@ -36,6 +36,7 @@ class Notification:
         accepted_unix_ms: int, send_at_unix_ms: int, expires_unix_ms: int, tenant_tag: int, app_tag: int,
         user_ids: tuple[str, ...], targets: tuple[Target, ...], content: Content | None,
     ) -> None: ...
+    def release(self) -> None: ...
 
 class Flow:
     key: int

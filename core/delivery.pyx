@@ -38,6 +38,12 @@ cdef class Notification:
         self.targets = targets
         self.content = content
 
+    def release(self):
+        """Let go of what is not needed once every delivery is made: content and recipients."""
+        self.content = None
+        self.targets = ()
+        self.user_ids = ()
+
 
 @cython.final
 @cython.no_gc

@@ -25,7 +25,8 @@ _LOOK_AGAIN_NS = 50_000_000
 class Dispatcher:
     """Pumps each route on the event loop; every wake-up is a callback, nothing awaits.
 
-    A tenth of a route's streams is kept from marketing, so that a payment finds one free in the middle of a campaign.
+    A tenth of a route's streams is kept from marketing, so that a payment finds one free in the middle of a campaign, and
+    marketing has no more in flight than the way to the provider carries without a queue.
     """
 
     def __init__(
@@ -120,7 +121,7 @@ class Dispatcher:
 
     def _next_batch(self, route: Route, room: int, now_ns: int) -> list[Delivery]:
         capacity = route.channel.capacity
-        spare = capacity - (capacity + route.in_flight) // 10
+        spare = min(capacity - (capacity + route.in_flight) // 10, route.window.limit - route.in_flight)
         batch = self._queue.pull(route.number, min(room, spare), now_ns, _LOWEST) if spare > 0 else []
         if len(batch) < room and spare < room:
             batch += self._queue.pull(route.number, room - len(batch), now_ns, NotificationClass.SERVICE)

@@ -94,6 +94,7 @@ class Intake:
         self._scheduled = False
         self._closed = False
         self._planned = 0
+        self._long_lists = asyncio.Lock()
         self._logger = get_logger("intake")
 
     @property
@@ -222,9 +223,11 @@ class Intake:
         if count > MAX_RECIPIENTS or message.app not in scope.providers:
             return None
         targets: list[Target] = []
-        for start in range(0, count, _STRIDE):
-            targets += to_targets(message, scope, start, start + _STRIDE)
-            await asyncio.sleep(0)
+        # One long list at a time: many together would fill every turn of the loop.
+        async with self._long_lists:
+            for start in range(0, count, _STRIDE):
+                targets += to_targets(message, scope, start, start + _STRIDE)
+                await asyncio.sleep(0)
         return targets
 
     def _hash(self, batch: _Batch) -> tuple[bytearray, array[int]]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from core.delivery import Delivery, Flow, Notification
 from core.errors import ContentRefused, Unavailable
 from core.hashing import SipHash
-from core.model import DeliveryState, Target
+from core.model import DeliveryState, NotificationClass, Target
 from core.storage import DeviceRegistry, PartlyFinished
 from gateway.logs import get_logger
 from gateway.metrics import Metrics
@@ -23,7 +23,7 @@ from gateway.pipeline.settle import Settler
 from gateway.pipeline.underway import Underway
 
 # So many deliveries are made between two looks at the loop: at some 4 us each it stays free for a payment's answer.
-_STRIDE = 256
+_STRIDE = 128
 _LOOKUP = 10_000
 _REGISTRY_RETRY_S = 0.5
 _NOWHERE = Flow(0, (), ())
@@ -61,6 +61,7 @@ class Planner:
         self._hasher = hasher
         self._metrics = metrics
         self._clock = clock
+        self._campaigns = asyncio.Lock()
         self._logger = get_logger("planning")
 
     async def accept(self, notifications: list[Notification]) -> None:
@@ -70,7 +71,13 @@ class Planner:
             self._schedule.add(later)
             notifications = [notification for notification in notifications if not notification.send_at_unix_ms]
         self._underway.add(notifications)
-        await self.plan_safely(notifications)
+        urgent = [notification for notification in notifications if notification.klass != NotificationClass.MARKETING]
+        if urgent:
+            await self.plan_safely(urgent)
+        if len(urgent) < len(notifications):
+            # Campaigns are planned one after the other: together they would fill every turn of the loop.
+            async with self._campaigns:
+                await self.plan_safely([n for n in notifications if n.klass == NotificationClass.MARKETING])
 
     async def plan_safely(self, notifications: list[Notification], finished: Finished | None = None) -> None:
         """Plan at the top of a task: what cannot be planned, by a fault of ours, ends as failed and stops nothing."""
@@ -85,6 +92,9 @@ class Planner:
             unplanned = [n for n in notifications if not n.open_deliveries and not n.outcome_bits]
             self._settler.end(unplanned, DeliveryState.FAILED, "INTERNAL")
             self._settler.end_unqueued(self._left_of(work), "INTERNAL")
+        finally:
+            for notification in notifications:
+                notification.release()
 
     async def plan(self, notifications: Sequence[Notification], finished: Finished | None, work: _Work) -> None:
         """Queue every delivery of the notifications; wait while the queue is full or the registry cannot be read.
@@ -147,7 +157,9 @@ class Planner:
             if work.queued:
                 await asyncio.sleep(0)
             stride = pairs[work.queued : work.queued + _STRIDE]
-            while self._queue.room < len(stride):
+            # A campaign leaves room for what is urgent.
+            kept = self._queue.capacity // 10 if stride[0][0].klass == NotificationClass.MARKETING else 0
+            while self._queue.room - kept < len(stride):
                 await self._queue.wait_for_room()
             deliveries = self._deliver(stride)
             self._queue.push(deliveries, self._clock.monotonic_ns())

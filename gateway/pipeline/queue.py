@@ -33,6 +33,11 @@ class DeliveryQueue:
         return self._fanout.in_use
 
     @property
+    def capacity(self) -> int:
+        """How many deliveries may hold a slot."""
+        return self._fanout.capacity
+
+    @property
     def room(self) -> int:
         """How many more deliveries push would take."""
         return self._fanout.capacity - self._fanout.in_use

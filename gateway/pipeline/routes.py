@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from core.breaker import Breaker
+from core.in_flight_window import InFlightWindow
 from core.model import Environment, Provider
 from core.ports import Channel
 from gateway.metrics import route_label
@@ -27,6 +28,7 @@ class Route:
     breaker: Breaker
     channel: Channel = field(init=False)
     label: str = field(init=False)
+    window: InFlightWindow = field(default_factory=InFlightWindow)
     paused_until_ns: int = 0
     in_flight: int = 0
     timer: asyncio.TimerHandle | None = None
