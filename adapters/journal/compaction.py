@@ -116,7 +116,8 @@ class Compaction:
         pages, free = self._pages()
         if free < max(FREE_PAGES, pages // FREE_SHARE):
             return False
-        self._connection.execute(f"PRAGMA incremental_vacuum({self._options.upkeep_rows})").fetchall()
+        # By executescript: the pragma answers with a row without columns per page, and execute stops at the first one.
+        self._connection.executescript(f"PRAGMA incremental_vacuum({self._options.upkeep_rows})")
         return True
 
     def _pages(self) -> tuple[int, int]:
