@@ -50,8 +50,9 @@ class Account:
 
     @property
     def good(self) -> bool:
-        """Tell whether the gateway kept its promises."""
-        return not (self.lost or self.sent_twice or self.removed_by_mistake)
+        """Tell whether the gateway took everything and kept its promises."""
+        kept = not (self.lost or self.sent_twice or self.removed_by_mistake or self.not_taken)
+        return kept and self.accepted > 0 and self.dead_removed == self.dead_addressed
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,7 @@ class Book:
 
     def on_error(self, error: WalletpushError) -> None:
         """Note that a notification was not taken."""
-        self.errors[type(error).__name__] += 1
+        self.errors[f"{type(error).__name__}: {error}"] += 1
 
     def on_receipt(self, receipt: Receipt) -> None:
         """Note how one delivery ended."""

@@ -73,13 +73,13 @@ class Load:
 
     async def _campaign(self) -> None:
         await asyncio.sleep(self._plan.campaign_s)
-        devices = self._people.devices(self._plan.campaign_size)
+        devices = self._people.strangers
+        pause_s = self._plan.seconds * self._plan.campaign_share * DEVICES_PER_MESSAGE / max(1, len(devices))
         for start in range(0, len(devices), DEVICES_PER_MESSAGE):
             locale: Locale = "zh-CN" if self._rng.random() < 0.6 else "en"
             part = devices[start : start + DEVICES_PER_MESSAGE]
             self._send("campaign", self._writer.campaign(locale), devices=part)
-            # Other streams go on meanwhile.
-            await asyncio.sleep(0)
+            await asyncio.sleep(pause_s)
 
     def _pay(self) -> None:
         user = self._anyone()
@@ -106,6 +106,8 @@ class Load:
         devices: Sequence[DeviceToken] = (),
     ) -> tuple[Notification, Sent]:
         self._number += 1
+        if user is not None:
+            self.addressed.add(user.id)
         key = f"{kind}-{self._number:06}"
         notification = Notification(
             idempotency_key=key,
@@ -140,6 +142,4 @@ class Load:
             self._book.on_error(error)
 
     def _anyone(self) -> User:
-        user = self._rng.choice(self._people.users)
-        self.addressed.add(user.id)
-        return user
+        return self._rng.choice(self._people.users)

@@ -32,14 +32,18 @@ class User:
 
 @dataclass(slots=True)
 class People:
-    """All users; made from a seed."""
+    """All users, and the devices of a campaign that belong to none of them; made from a seed."""
 
     rng: random.Random
+    campaign_size: int
     users: list[User] = field(default_factory=list)
+    strangers: list[DeviceToken] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Make them."""
+        """Make them; two of three strangers are Apple's."""
         self.users = [self._user(number) for number in range(USERS)]
+        apple = self.rng.choices((True, False), (2, 1), k=self.campaign_size)
+        self.strangers = [self._apns() if one else self._fcm() for one in apple]
 
     def dead_tokens(self, *, apns: bool) -> list[str]:
         """Return the dead tokens of one provider."""
@@ -49,10 +53,6 @@ class People:
             for device in user.devices
             if device.token in user.dead and (device.provider == PROVIDER_APNS) is apns
         ]
-
-    def devices(self, count: int) -> list[DeviceToken]:
-        """Make devices that no user has, for a campaign: two of three are Apple's."""
-        return [self._apns() if self.rng.random() < 2 / 3 else self._fcm() for _ in range(count)]
 
     async def register(self, client: Walletpush) -> int:
         """Register every device; return how many."""

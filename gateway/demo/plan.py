@@ -25,6 +25,7 @@ class Plan:
     passes_per_s: float = 10.0
     repeated_share: float = 0.04
     campaign_at: float = 0.12
+    campaign_share: float = 0.15
     throttled_at: float = 0.40
     throttled_share: float = 0.10
     outage_at: float = 0.60

@@ -66,7 +66,7 @@ class _Act:
         self._view = view
         self._client = client
         self._simulators = simulators
-        self._people = People(random.Random(plan.seed))  # noqa: S311  # a load, not a secret
+        self._people = People(random.Random(plan.seed), plan.campaign_size)  # noqa: S311  # a load, not a secret
 
     async def play(self) -> Account:
         """Register, load, settle, reckon."""

@@ -19,15 +19,15 @@ from pathlib import Path
 import aiohttp
 
 from adapters.simulators.client import read_ports
+from adapters.simulators.control import FAULTS
 from adapters.simulators.credentials import KEY_ID, PROJECT_ID, TEAM_ID, TOPIC, SimulatorCredentials, make_credentials
 from adapters.simulators.settings import PORTS_FILE, Ports
 from gateway.demo.plan import APP, PASS_TYPE, Plan
+from gateway.demo.weather import FAIR
 
 READY_S = 30.0
 STOP_S = 15.0
 POLL_S = 0.05
-# Simulated providers answer as real ones do, some milliseconds later.
-FAULTS = '{"latency": "lognormal", "latency_ms": 8, "latency_spread": 0.4}'
 
 
 class StageFailedError(Exception):
@@ -50,7 +50,8 @@ async def set_up(plan: Plan, *, keep: bool) -> AsyncIterator[Stage]:
     directory = Path(tempfile.mkdtemp(prefix="walletpush-demo-"))
     try:
         credentials = make_credentials(directory / "simulators")
-        words = ["adapters.simulators", str(credentials.directory), "--until-stdin-closes", "--faults", FAULTS]
+        faults = FAULTS.dump_json(FAIR).decode()
+        words = ["adapters.simulators", str(credentials.directory), "--until-stdin-closes", "--faults", faults]
         async with _process(words, directory / "simulators.log") as simulators:
             ports_file = credentials.directory / PORTS_FILE
             await _ready(simulators, lambda: asyncio.to_thread(ports_file.exists), directory / "simulators.log")

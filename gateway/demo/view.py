@@ -38,6 +38,7 @@ class View:
         self._console = Console(file=stream)
         self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
         self._marks: list[str] = []
+        self._told: set[str] = set()
         self._start_s = time.monotonic()
         self._points = [_Point(0.0)]
         self._line_s = 0.0
@@ -70,6 +71,9 @@ class View:
         self._points.append(_Point(now_s, Counter(self._book.accepted), Counter(self._book.delivered)))
         while len(self._points) > 2 and self._points[1].at_s < now_s - 1.0:
             del self._points[0]
+        for error in self._book.errors.keys() - self._told:
+            self._told.add(error)
+            self.mark(f"not taken: {error}")
         if self._live is not None:
             self._live.update(self._picture(now_s, gauges), refresh=True)
         elif now_s - self._line_s >= LINE_EVERY_S:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 from adapters.simulators.client import SimulatorClient
 from adapters.simulators.faults import Faults
@@ -11,9 +12,11 @@ from adapters.simulators.token_book import TokenEntry
 from gateway.demo.people import People
 from gateway.demo.plan import Plan
 
-FAIR = Faults(latency="lognormal", latency_ms=8, latency_spread=0.4)
-THROTTLING = Faults(latency="lognormal", latency_ms=8, latency_spread=0.4, rate_429=0.05)
-DOWN = Faults(latency="lognormal", latency_ms=8, latency_spread=0.4, outage="unavailable")
+# Real providers answer some milliseconds later, and are not the bottleneck that these are on the same host: with the
+# 1,000 streams a connection that APNs allows, a campaign would queue inside the simulator instead of in our lanes.
+FAIR = Faults(latency="lognormal", latency_ms=8, latency_spread=0.4, max_concurrent_streams=100)
+THROTTLING = replace(FAIR, rate_429=0.05)
+DOWN = replace(FAIR, outage="unavailable")
 Mark = Callable[[str], None]
 
 
