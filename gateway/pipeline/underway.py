@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 
 from core.delivery import Notification
 
@@ -33,6 +33,6 @@ class Underway:
             self._open.pop(segment, None)
             self._segments.pop(segment, None)
 
-    def __iter__(self) -> Iterable[Notification]:
+    def __iter__(self) -> Iterator[Notification]:
         for notifications in self._segments.values():
             yield from notifications
