@@ -103,16 +103,18 @@ def shared_window(capacity: int) -> mmap.mmap:
 
 
 def test_each_key_is_new_to_exactly_one_of_many_processes() -> None:
-    keys, rounds, workers = 20_000, 3, 4
+    batch, rounds, workers = 4_000, 25, 2
+    keys = batch * rounds
     # A process that lost a race for a key keeps the place it had filled for its next one.
-    buffer, log = shared_window(keys + workers), Log(keys)
+    buffer, log, arrived = shared_window(keys + workers), Log(keys), memoryview(mmap.mmap(-1, 8 * workers)).cast("q")
 
     def work(worker: int) -> None:
-        hammer, order = Hammer(buffer, log, worker), list(range(keys))
-        for start in range(rounds):
-            random.Random(start).shuffle(order)
-            for at in range(0, keys, hammer.batch):
-                assert Verdict.FULL not in hammer.run(order[at : at + hammer.batch])
+        hammer = Hammer(buffer, log, worker, batch)
+        for at in range(0, keys, batch):
+            arrived[worker] += 1
+            while min(arrived) < arrived[worker]:
+                os.sched_yield()
+            assert Verdict.FULL not in hammer.run(list(range(at, at + batch)))
 
     with Children() as children:
         for worker in range(workers):

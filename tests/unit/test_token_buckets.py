@@ -224,6 +224,15 @@ def test_a_key_that_leaves_the_shared_bucket_takes_its_debt_along() -> None:
     assert caller.table.overflow == overflow, "by then there was room for a bucket of its own"
 
 
+def test_full_buckets_make_room_among_keys_of_one_home() -> None:
+    caller = Caller(capacity=1)
+    neighbours = [key for key in range(10_000) if key * 0x9E3779B97F4A7C15 >> 16 & 255 == 3][:20]
+    assert caller.acquire([[(key, 4)] for key in neighbours]).total == 7 + RATES[3].burst
+    overflow, later = caller.table.overflow, NOW + 2 * SECOND
+    assert caller.acquire([[(key, 4)] for key in neighbours[7:14]], later).total == 7
+    assert caller.table.overflow == overflow
+
+
 def test_new_rules_apply_to_the_buckets_there_are() -> None:
     caller = Caller()
     caller.acquire([[(1, 1)]])
