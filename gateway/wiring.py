@@ -175,6 +175,7 @@ async def assemble(settings: Settings, number: int, tasks: asyncio.TaskGroup, *,
     registry = await SqliteRegistry.open(settings.data_dir)
     dedup = DedupWindow(shared_file.attach(shared / DEDUP_FILE), number)
     await restore_own(dedup, journal, number, clock.unix_ms())
+    dedup.begin()
     rules = rule_book(settings)
     buckets = TokenBuckets(shared_file.attach(shared / BUCKETS_FILE), rules.rates)
     return _wire(settings, number, tasks, secret, clock, metrics, journal, registry, dedup, buckets, rules, listening)
