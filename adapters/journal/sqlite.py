@@ -18,7 +18,7 @@ from adapters.journal.recovery import OPEN, open_frames, open_segments, segment_
 from adapters.journal.schema import JOURNAL
 from adapters.journal.sqlite_file import FileLock, make_directory, mapped_errors, open_readable, open_writable
 from adapters.journal.store import Item, JournalStore
-from core.errors import Overloaded
+from core.errors import Overloaded, Unavailable
 from core.storage import Commit, OpenSegment, Segment, SegmentKeys, SegmentUpdate
 
 MAX_NUMBER: Final = 4095
@@ -50,6 +50,7 @@ class SqliteJournal:
         reader: sqlite3.Connection, observe: Callable[[Commit], None] | None,
     ) -> None:
         self._path = path
+        self._closed = False
         self._number = number
         self._options = options
         self._lock = lock
@@ -161,6 +162,7 @@ class SqliteJournal:
 
     async def close(self) -> None:
         """Write what is queued, then release the file; what still cannot be written fails with Unavailable."""
+        self._closed = True
         await asyncio.to_thread(self._read_thread.shutdown)
         # The writer's connection goes last: only one that may write can fold the WAL into the database.
         self._reader.close()
@@ -168,6 +170,8 @@ class SqliteJournal:
         self._lock.release()
 
     async def _read(self, query: Callable[[], RESULT]) -> RESULT:
+        if self._closed:
+            raise Unavailable(f"{self._path.stem} is closed")
         with mapped_errors(self._path):
             return await asyncio.get_running_loop().run_in_executor(self._read_thread, query)
 

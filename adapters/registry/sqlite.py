@@ -17,6 +17,7 @@ from adapters.journal.group_commit import GroupCommit
 from adapters.journal.sqlite_file import make_directory, open_readable, open_writable, waited_lock
 from adapters.registry.statements import COUNT, LIST_DEVICES, REGISTRY, TARGETS_OF
 from adapters.registry.store import Change, Register, RegistryStore, Remove, engine_of, mapped_errors
+from core.errors import Unavailable
 from core.model import Device, Environment, Provider, Target
 
 RESULT = TypeVar("RESULT")
@@ -44,6 +45,7 @@ class SqliteRegistry:
 
     def __init__(self, path: Path, writer: Engine, reader: Engine, options: RegistryOptions) -> None:
         self._path = path
+        self._closed = False
         self._reader = reader
         self._read_thread = ThreadPoolExecutor(1, thread_name_prefix="registry-read")
         store = RegistryStore(writer, path, options.devices_per_user)
@@ -99,6 +101,7 @@ class SqliteRegistry:
 
     async def close(self) -> None:
         """Write what is queued, then let go of the file."""
+        self._closed = True
         await asyncio.to_thread(self._read_thread.shutdown)
         self._reader.dispose()
         await self._writer.close()
@@ -107,6 +110,8 @@ class SqliteRegistry:
         return await self._writer.submit(Remove(app, gone), DEVICE_BYTES * len(gone)) if gone else 0
 
     async def _read(self, query: Callable[[], RESULT]) -> RESULT:
+        if self._closed:
+            raise Unavailable(f"{self._path.stem} is closed")
         with mapped_errors(self._path):
             return await asyncio.get_running_loop().run_in_executor(self._read_thread, query)
 

@@ -215,6 +215,8 @@ async def test_close_writes_what_is_queued_and_then_refuses(tmp_path: Path) -> N
         journal.append(segment(journal, 1))
     with pytest.raises(Unavailable):
         journal.record([closing(1, 0)])
+    with pytest.raises(Unavailable):
+        await journal.load(1, [0])
     assert sorted(os.listdir(tmp_path)) == ["journal-0.db", "journal-0.lock"]
     journal = await SqliteJournal.open(tmp_path, 0)
     assert len(await recovered(journal)) == 50

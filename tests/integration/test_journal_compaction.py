@@ -11,8 +11,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from adapters.journal.compaction import Compaction
 from adapters.journal.options import JournalOptions
+from adapters.journal.schema import JOURNAL
 from adapters.journal.sqlite import SqliteJournal, journal_path
+from adapters.journal.sqlite_file import open_writable
 from core.model import DeliveryState, NotificationState
 from core.receipts import ReceiptLog
 from core.storage import Segment, SegmentUpdate
@@ -68,44 +71,63 @@ async def test_finished_segment_loses_its_payload_at_once(tmp_path: Path) -> Non
         assert ask(tmp_path, "SELECT count(*) FROM segments") == 1
 
 
+def compact(directory: Path, clock: Clock, options: JournalOptions) -> None:
+    """Do all the upkeep there is to do now, on a journal that nobody has open."""
+    connection = open_writable(journal_path(directory, 0), JOURNAL)
+    compaction = Compaction(connection, options, clock)
+    for _ in range(1000):
+        if not compaction.step():
+            break
+    connection.close()
+
+
 async def test_sparse_segment_is_rewritten_with_its_open_frames(tmp_path: Path) -> None:
-    clock = Clock()
-    async with opened(tmp_path, clock, JournalOptions(sparse_after_ms=1000)) as journal:
+    clock, options = Clock(), JournalOptions(sparse_after_ms=1000)
+    async with opened(tmp_path, clock, options) as journal:
         made = segment(journal, 1000, accepted_unix_ms=clock.now_unix_ms, size=1000)
         await journal.append(made)
         await journal.record([closing(1, *range(700))])
-        clock.now_unix_ms += 2000
-        await asyncio.sleep(1.5)
-        assert ask(tmp_path, "SELECT length(frames) FROM payloads") > 1_000_000
+    clock.now_unix_ms += 2000
+    compact(tmp_path, clock, options)
+    assert ask(tmp_path, "SELECT length(frames) FROM payloads") > 1_000_000
+    async with opened(tmp_path, clock, options) as journal:
         await journal.record([closing(1, *range(700, 998))])
         assert await until(tmp_path, "SELECT length(frames) FROM payloads", lambda size: size < 10_000) < 10_000
         assert await journal.load(1, [999, 998]) == [made.frames[999], made.frames[998]]
         await journal.record([closing(1, 998)])
-    async with opened(tmp_path, clock, JournalOptions()) as journal:
+    async with opened(tmp_path, clock, options) as journal:
         (one,) = await recovered(journal)
         assert one.messages == [(999, NotificationState.ACCEPTED, made.frames[999])]
 
 
+async def test_a_young_sparse_segment_is_left_to_finish_by_itself(tmp_path: Path) -> None:
+    clock, options = Clock(), JournalOptions(sparse_after_ms=1000)
+    async with opened(tmp_path, clock, options) as journal:
+        await journal.append(segment(journal, 1000, accepted_unix_ms=clock.now_unix_ms, size=1000))
+        await journal.record([closing(1, *range(999))])
+    clock.now_unix_ms += 1000
+    compact(tmp_path, clock, options)
+    assert ask(tmp_path, "SELECT length(frames) FROM payloads") > 1_000_000
+
+
 async def test_old_receipts_and_segments_leave_but_what_recovery_needs_stays(tmp_path: Path) -> None:
-    clock = Clock()
-    log = ReceiptLog()
-    async with opened(tmp_path, clock, JournalOptions(retention_ms=HOUR_MS, upkeep_rows=7)) as journal:
-        for _ in range(60):
-            await journal.append(segment(journal, 2, accepted_unix_ms=clock.now_unix_ms))
+    clock, options, log = Clock(), JournalOptions(retention_ms=HOUR_MS, upkeep_rows=7), ReceiptLog()
+    async with opened(tmp_path, clock, options) as journal:
         for seq in range(1, 61):
+            await journal.append(segment(journal, 2, accepted_unix_ms=clock.now_unix_ms))
             indexes = (0,) if seq % 10 == 1 else (0, 1)
-            log.close_many(
-                [notification(seq, index, 0) for index in indexes], DeliveryState.FAILED, "gone", clock.now_unix_ms,
-            )
+            ended = [notification(seq, index, 0) for index in indexes]
+            log.close_many(ended, DeliveryState.FAILED, "gone", clock.now_unix_ms)
             await journal.record(log.take())
-        clock.now_unix_ms += HOUR_MS // 2
-        await asyncio.sleep(1.2)
-        assert ask(tmp_path, "SELECT count(*) FROM segments") == 60
-        clock.now_unix_ms += HOUR_MS
-        # Open are 1, 11 .. 51; the newest row of each table is kept for its number.
-        assert await until(tmp_path, "SELECT count(*) FROM segments", lambda count: count <= 7) == 7
-        assert await until(tmp_path, "SELECT count(*) FROM receipts", lambda count: count <= 7) == 7
-    async with opened(tmp_path, clock, JournalOptions()) as journal:
+    clock.now_unix_ms += HOUR_MS
+    compact(tmp_path, clock, options)
+    assert ask(tmp_path, "SELECT count(*) FROM segments") == 60
+    clock.now_unix_ms += 1
+    compact(tmp_path, clock, options)
+    # Open are 1, 11 .. 51; the newest row of each table is kept for its number.
+    assert ask(tmp_path, "SELECT count(*) FROM segments") == 7
+    assert ask(tmp_path, "SELECT count(*) FROM receipts") == 7
+    async with opened(tmp_path, clock, options) as journal:
         found = await recovered(journal)
         assert [one.seq for one in found] == [1, 11, 21, 31, 41, 51]
         assert all([index for index, _, _ in one.messages] == [1] for one in found)
