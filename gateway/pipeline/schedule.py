@@ -6,6 +6,7 @@ import asyncio
 import heapq
 from array import array
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from typing import TypeAlias
 
 from core.delivery import Notification
@@ -61,10 +62,10 @@ class Schedule:
             wait_s = _MAX_WAIT_S
             if self._order:
                 wait_s = min(wait_s, (self._order[0] * _SLICE_MS - self._clock.unix_ms()) / 1_000 + 0.001)
-            try:
-                await asyncio.wait_for(self._changed.wait(), wait_s)
-            except TimeoutError:
-                continue
+            # Not wait_for: when the event comes in the same turn as a cancellation, that one swallows the cancellation.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._changed.wait()
 
     def _by_segment(self, places: Places) -> dict[int, list[int]]:
         groups: dict[int, list[int]] = {}
