@@ -9,7 +9,7 @@ from core.errors import InvalidRequest
 from core.model import Provider
 
 _URL = re.compile(r"https://[^\s\x00-\x1f\x7f\"<>\\^`{|}]{1,2040}")
-_URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,63}):[^\s\x00-\x1f\x7f\"<>\\^`{|}]{1,2040}")
+_URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,63}):[^\s\x00-\x1f\x7f\"<>\\^`{|}]{1,2046}")
 _APNS = int(Provider.APNS)
 _UNSAFE_SCHEMES = frozenset({"javascript", "data", "vbscript", "file"})
 _FCM_TOKEN = re.compile(r"[A-Za-z0-9_:\-.=%/+,]{1,4096}")

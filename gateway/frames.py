@@ -5,6 +5,8 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
+from google.protobuf.message import DecodeError
+
 from core.errors import StoreFailure
 from protos.walletpush.v1 import notification_pb2 as pb
 
@@ -44,5 +46,5 @@ def parse_frame(frame: bytes) -> Frame:
             raise StoreFailure(f"a journal frame of version {version}; this gateway reads version {_VERSION}")
         end = _HEAD.size + length
         return Frame(frame[_HEAD.size : end].decode(), accepted_unix_ms, pb.Notification.FromString(frame[end:]))
-    except (struct.error, ValueError) as error:
+    except (struct.error, ValueError, DecodeError) as error:
         raise StoreFailure(f"a damaged journal frame: {error}") from error
