@@ -22,6 +22,7 @@ class Sent:
     must_reach: tuple[DeviceToken, ...]
     sent_unix_s: float = field(default_factory=time.time)
     id: str = ""
+    answers: list[Accepted] = field(default_factory=list)
     receipts: list[Receipt] = field(default_factory=list)
     delivered: int = 0
 
@@ -70,6 +71,7 @@ class Book:
     def on_accepted(self, sent: Sent, answer: Accepted) -> None:
         """Note the gateway's answer."""
         sent.id = answer.id
+        self._answered(sent, answer)
         self.by_id[answer.id] = sent
         self.accepted[sent.kind] += 1
         for receipt in self._early.pop(answer.id, ()):
@@ -78,10 +80,7 @@ class Book:
     def on_repeat(self, sent: Sent, answer: Accepted) -> None:
         """Note the answer to the same notification sent again."""
         self.repeats += 1
-        if sent.id and answer.id != sent.id:
-            self.repeats_taken_anew += 1
-        elif answer.duplicate:
-            self.duplicates_answered += 1
+        self._answered(sent, answer)
 
     def on_error(self, error: WalletpushError) -> None:
         """Note that a notification was not taken."""
@@ -94,6 +93,14 @@ class Book:
             self._early.setdefault(receipt.notification_id, []).append(receipt)
         else:
             self._attach(sent, receipt)
+
+    def _answered(self, sent: Sent, answer: Accepted) -> None:
+        # Two calls may overtake each other: one of them is the first, whichever answer comes first here.
+        if sent.answers:
+            first = sent.answers[0]
+            self.repeats_taken_anew += answer.id != first.id
+            self.duplicates_answered += answer.id == first.id and (answer.duplicate or first.duplicate)
+        sent.answers.append(answer)
 
     def _attach(self, sent: Sent, receipt: Receipt) -> None:
         sent.receipts.append(receipt)

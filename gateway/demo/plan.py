@@ -10,6 +10,8 @@ PASS_TYPE = "pass.com.example.card"  # noqa: S105  # an identifier
 USERS = 2_000
 DEAD_SHARE = 0.05
 DEVICES_PER_MESSAGE = 500
+# From, to.
+Window = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +28,12 @@ class Plan:
     repeated_share: float = 0.04
     campaign_at: float = 0.12
     campaign_share: float = 0.15
-    throttled_at: float = 0.40
+    throttled_at: float = 0.34
     throttled_share: float = 0.10
-    outage_at: float = 0.60
-    outage_share: float = 0.17
+    apns_outage_at: float = 0.50
+    apns_outage_share: float = 0.17
+    fcm_outage_at: float = 0.78
+    fcm_outage_share: float = 0.12
     seed: int = 7
 
     @property
@@ -38,13 +42,20 @@ class Plan:
         return self.seconds * self.campaign_at
 
     @property
-    def throttled_s(self) -> tuple[float, float]:
-        """When APNs answers some requests 429: from, to."""
-        start_s = self.seconds * self.throttled_at
-        return start_s, start_s + self.seconds * self.throttled_share
+    def throttled_s(self) -> Window:
+        """When APNs answers some requests 429."""
+        return self._window(self.throttled_at, self.throttled_share)
 
     @property
-    def outage_s(self) -> tuple[float, float]:
-        """When APNs answers everything 503: from, to; 4 s at most."""
-        start_s = self.seconds * self.outage_at
-        return start_s, start_s + min(4.0, self.seconds * self.outage_share)
+    def apns_outage_s(self) -> Window:
+        """When APNs answers everything 503; 4 s at most."""
+        return self._window(self.apns_outage_at, self.apns_outage_share)
+
+    @property
+    def fcm_outage_s(self) -> Window:
+        """When FCM answers everything 503; 4 s at most."""
+        return self._window(self.fcm_outage_at, self.fcm_outage_share)
+
+    def _window(self, at: float, share: float) -> Window:
+        start_s = self.seconds * at
+        return start_s, start_s + min(4.0, self.seconds * share)

@@ -46,8 +46,8 @@ def _rows(account: Account) -> Iterator[tuple[str, str, bool | None]]:
     yield "  in the best second", f"{account.best_per_s:,}", None
     yield "  over the whole run", f"{account.deliveries_per_s:,.0f}", None
     yield "payment latency, providers well (p50 / p99)", _latency(account.payments_calm), None
-    yield "payment latency, outage included", _latency(account.payments_all), None
-    yield "security alert latency, outage included", _latency(account.alerts_all), None
+    yield "payment latency, outages included", _latency(account.payments_all), None
+    yield "security alert latency, outages included", _latency(account.alerts_all), None
 
 
 def _latency(latency: Latency) -> str:

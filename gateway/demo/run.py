@@ -110,7 +110,7 @@ class _Act:
     async def _reckon(self, load: Load, start_unix_s: float) -> Account:
         self._view.mark("comparing receipts with the providers' ledgers")
         ledgers = await read_ledgers(self._stage.ports.control)
-        windows = (self._plan.throttled_s, self._plan.outage_s)
+        windows = (self._plan.throttled_s, self._plan.apns_outage_s, self._plan.fcm_outage_s)
         troubled = [
             (start_unix_s + a_s - BEFORE_TROUBLE_S, start_unix_s + b_s + AFTER_TROUBLE_S) for a_s, b_s in windows
         ]

@@ -140,6 +140,7 @@ listen = "127.0.0.1:{web_port}"
 [dispatch]
 backoff_base_ms = 200
 backoff_cap_ms = 2000
+breaker_window_s = 2.0
 breaker_open_s = 1.0
 breaker_open_cap_s = 2.0
 

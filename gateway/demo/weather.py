@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from adapters.simulators.client import SimulatorClient
 from adapters.simulators.faults import Faults
+from adapters.simulators.settings import Provider
 from adapters.simulators.token_book import TokenEntry
 from gateway.demo.people import People
 from gateway.demo.plan import Plan
@@ -16,7 +17,7 @@ from gateway.demo.plan import Plan
 # 1,000 streams a connection that APNs allows, a campaign would queue inside the simulator instead of in our lanes.
 FAIR = Faults(latency="lognormal", latency_ms=8, latency_spread=0.4, max_concurrent_streams=100)
 THROTTLING = replace(FAIR, rate_429=0.05)
-DOWN = replace(FAIR, outage="unavailable")
+DOWN = replace(FAIR, outage="unavailable", retry_after_s=1)
 Mark = Callable[[str], None]
 
 
@@ -28,16 +29,21 @@ async def kill_devices(simulators: SimulatorClient, people: People) -> None:
 
 
 async def run_weather(simulators: SimulatorClient, plan: Plan, mark: Mark) -> None:
-    """Let APNs throttle and fail as planned; mark: told what begins and what ends."""
+    """Let the providers throttle and fail as planned; mark: told what begins and what ends."""
     loop = asyncio.get_running_loop()
     start_s = loop.time()
-    steps = (
-        (plan.throttled_s[0], THROTTLING, "APNs answers 5 % with 429"),
-        (plan.throttled_s[1], FAIR, "APNs is well again"),
-        (plan.outage_s[0], DOWN, "APNs is down: everything 503"),
-        (plan.outage_s[1], FAIR, "APNs is back"),
-    )
-    for at_s, faults, text in steps:
+    for at_s, provider, faults, text in _steps(plan):
         await asyncio.sleep(max(0.0, start_s + at_s - loop.time()))
-        await simulators.set_faults("apns", faults)
+        await simulators.set_faults(provider, faults)
         mark(text)
+
+
+def _steps(plan: Plan) -> tuple[tuple[float, Provider, Faults, str], ...]:
+    return (
+        (plan.throttled_s[0], "apns", THROTTLING, "APNs answers 5 % with 429"),
+        (plan.throttled_s[1], "apns", FAIR, "APNs is well again"),
+        (plan.apns_outage_s[0], "apns", DOWN, "APNs is down: everything 503"),
+        (plan.apns_outage_s[1], "apns", FAIR, "APNs is back"),
+        (plan.fcm_outage_s[0], "fcm", DOWN, "FCM is down: everything 503"),
+        (plan.fcm_outage_s[1], "fcm", FAIR, "FCM is back"),
+    )
