@@ -171,7 +171,8 @@ def test_a_device_named_twice_counts_once_in_whatever_letters() -> None:
 
 
 def test_a_sandbox_device_is_another_target() -> None:
-    made = convert(lambda n: n.devices.append(pb.DeviceToken(provider=pb.PROVIDER_APNS, token="ab" * 32, environment=pb.ENVIRONMENT_SANDBOX)))
+    sandboxed = pb.DeviceToken(provider=pb.PROVIDER_APNS, token="ab" * 32, environment=pb.ENVIRONMENT_SANDBOX)
+    made = convert(lambda n: n.devices.append(sandboxed))
     assert [target.environment for target in made.targets] == [Environment.PRODUCTION, Environment.SANDBOX]
 
 
