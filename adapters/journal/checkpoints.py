@@ -8,11 +8,13 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
+from adapters.journal.sqlite_file import PAGE_BYTES
+
 log = logging.getLogger(__name__)
 
 IDLE_BYTES = 1 << 20
 # The leaf pages that a commit touches beside its payload: segments, payloads, receipts, their index and a pointer map.
-COMMIT_BYTES = 5 * 8192
+COMMIT_BYTES = 5 * PAGE_BYTES
 
 
 class Checkpoints:
@@ -44,7 +46,7 @@ class Checkpoints:
                 return False
             self._thread = None
             _, frames, moved = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            self._written_bytes = max(0, frames - moved) * 8192
+            self._written_bytes = max(0, frames - moved) * PAGE_BYTES
             return True
         if self._written_bytes > (IDLE_BYTES if idle else self._wal_bytes):
             self._thread = threading.Thread(target=self._move, name=f"{self._path.stem}-checkpoint", daemon=True)

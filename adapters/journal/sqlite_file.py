@@ -14,9 +14,8 @@ from urllib.parse import quote
 from core.errors import StoreFailure, Unavailable
 
 BUSY_TIMEOUT_S = 5.0
-# Bulk segments want large pages (fewer writes of 4 KiB: 2.3 -> 1.65 us per message), single sends small ones
-# (0.37 -> 0.50 ms per commit at 16 KiB); bench/journal.py.
-PAGE_BYTES = 8192
+# Larger pages make a single send dearer (125 -> 180 us of CPU at 8 KiB) and bulk no cheaper; bench/journal.py.
+PAGE_BYTES = 4096
 
 
 class Schema(NamedTuple):
