@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from core.content.message import Content
 from core.delivery import Notification
@@ -12,6 +12,7 @@ from core.errors import InvalidRequest
 from core.model import Environment, Provider, PushType, Target
 from gateway.convert_options import apns_options, fcm_options
 from gateway.fields import bounded, check_token, deep_link, header_safe, https_url, required, timestamp_unix_ms
+from gateway.quick_read import QuickReader
 from protos.walletpush.v1 import notification_pb2 as pb
 
 MAX_BATCH = 1_000
@@ -39,6 +40,11 @@ class Scope:
     tenant_tag: int
     providers: Mapping[str, frozenset[int]]
     app_tags: Mapping[str, int]
+    reader: QuickReader = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        reader = QuickReader(self.tenant, self.tenant_tag, self.providers, self.app_tags)
+        object.__setattr__(self, "reader", reader)
 
 
 def to_notification(

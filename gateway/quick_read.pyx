@@ -1,0 +1,396 @@
+"""The common notification, read from its canonical bytes in one pass; anything else is left to the general way.
+
+Reading some 25 fields through protobuf's Python attributes took 13 us a notification, this takes about one. It never refuses:
+what it does not take as it is, valid or not, it gives back, so that gateway.convert alone says what is wrong.
+Source: https://protobuf.dev/programming-guides/encoding/
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.unicode cimport PyUnicode_DecodeUTF8
+
+from core.delivery cimport Notification
+
+from core.content.message import Content
+from core.model import Environment, Provider, PushType, Target
+
+
+cdef enum:
+    VARINT = 0
+    LENGTH = 2
+    MAX_RECIPIENTS = 10_000
+    MAX_DATA = 64
+    ALERT = 1
+    BACKGROUND = 2
+    APNS = 1
+    FCM = 2
+    DEFAULT_TTL_MS = 86_400_000
+
+cdef int64_t MAX_TTL_MS = 28 * 86_400_000
+cdef object new_tuple = tuple.__new__
+cdef tuple PROVIDERS = (None, Provider.APNS, Provider.FCM)
+cdef tuple ENVIRONMENTS = (Environment.PRODUCTION, Environment.PRODUCTION, Environment.SANDBOX)
+cdef object CONTENT = Content
+cdef object TARGET = Target
+
+
+cdef inline bint take_varint(const uint8_t **at, const uint8_t *end, uint64_t *value) noexcept nogil:
+    cdef uint64_t result = 0
+    cdef int shift = 0
+    cdef uint8_t byte
+    while at[0] < end and shift < 64:
+        byte = at[0][0]
+        at[0] += 1
+        result |= <uint64_t>(byte & 0x7F) << shift
+        if byte < 0x80:
+            value[0] = result
+            return True
+        shift += 7
+    return False
+
+
+cdef inline bint take_span(const uint8_t **at, const uint8_t *end, Span *span) noexcept nogil:
+    cdef uint64_t size
+    if not take_varint(at, end, &size) or size > <uint64_t>(end - at[0]):
+        return False
+    span.at = at[0]
+    span.size = <Py_ssize_t>size
+    at[0] += size
+    return True
+
+
+cdef inline bint is_plain(Span span, Py_ssize_t least, Py_ssize_t most) noexcept nogil:
+    """Tell whether the text fits and holds no control character that gateway.fields.bounded refuses."""
+    cdef Py_ssize_t i
+    cdef uint8_t byte
+    if not least <= span.size <= most:
+        return False
+    for i in range(span.size):
+        byte = span.at[i]
+        if byte < 0x20 and byte != 9 and byte != 10 and byte != 13 or byte == 0x7F:
+            return False
+    return True
+
+
+cdef inline bint is_visible(Span span, Py_ssize_t most, uint8_t least) noexcept nogil:
+    cdef Py_ssize_t i
+    if span.size > most:
+        return False
+    for i in range(span.size):
+        if not least <= span.at[i] <= 0x7E:
+            return False
+    return True
+
+
+cdef inline bint is_apns_token(Span span) noexcept nogil:
+    """Tell whether it is canonical: an even number of lower-case hexadecimal digits, 2 to 512."""
+    cdef Py_ssize_t i
+    cdef uint8_t byte
+    if span.size & 1 or not 2 <= span.size <= 512:
+        return False
+    for i in range(span.size):
+        byte = span.at[i]
+        if not (0x30 <= byte <= 0x39 or 0x61 <= byte <= 0x66):
+            return False
+    return True
+
+
+cdef inline bint is_alphanumeric(uint8_t byte) noexcept nogil:
+    return 0x30 <= byte <= 0x39 or 0x41 <= byte <= 0x5A or 0x61 <= byte <= 0x7A
+
+
+cdef inline bint is_fcm_token(Span span) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef uint8_t byte
+    if not 1 <= span.size <= 4096:
+        return False
+    for i in range(span.size):
+        byte = span.at[i]
+        # _ : - . = % / + ,
+        if not (is_alphanumeric(byte) or byte == 0x5F or byte == 0x3A or 0x2B <= byte <= 0x2F or byte == 0x3D or byte == 0x25):
+            return False
+    return True
+
+
+cdef inline bint is_safe_link(Span span) noexcept nogil:
+    """Tell whether it is an ASCII URI whose scheme cannot be one that runs script (those begin with d, f, j or v)."""
+    cdef Py_ssize_t i = 0
+    cdef uint8_t byte
+    if not 3 <= span.size <= 2048 or not is_alphanumeric(span.at[0]) or span.at[0] < 0x41:
+        return False
+    byte = span.at[0] | 0x20
+    if byte == 0x64 or byte == 0x66 or byte == 0x6A or byte == 0x76:
+        return False
+    while i < span.size and span.at[i] != 0x3A:
+        byte = span.at[i]
+        if not (is_alphanumeric(byte) or byte == 0x2B or byte == 0x2D or byte == 0x2E):
+            return False
+        i += 1
+    if i > 64 or i + 1 >= span.size:
+        return False
+    for i in range(i + 1, span.size):
+        byte = span.at[i]
+        # " < > \ ^ ` { | }
+        if byte <= 0x20 or byte >= 0x7B and byte != 0x7E or byte == 0x22 or byte == 0x3C or byte == 0x3E \
+                or byte == 0x5C or byte == 0x5E or byte == 0x60:
+            return False
+    return True
+
+
+cdef inline str text(Span span):
+    return PyUnicode_DecodeUTF8(<const char *>span.at, span.size, NULL)
+
+
+cdef inline bint begins(Span span, const char *word, Py_ssize_t size) noexcept nogil:
+    cdef Py_ssize_t i
+    if span.size < size:
+        return False
+    for i in range(size):
+        if span.at[i] != <uint8_t>word[i]:
+            return False
+    return True
+
+
+cdef inline bint is_reserved(Span key) noexcept nogil:
+    return (
+        begins(key, "google.", 7) or begins(key, "gcm.", 4) or key.size == 3 and begins(key, "aps", 3)
+        or key.size == 4 and begins(key, "from", 4) or key.size == 12 and begins(key, "message_type", 12)
+    )
+
+
+@cython.final
+cdef class AppScope:
+    """What a caller may use of one app; providers: bit n stands for Provider n."""
+
+    def __init__(self, str name, bytes prefix, providers, uint32_t tag):
+        self.name = name
+        self.prefix = prefix
+        self.tag = tag
+        for provider in providers:
+            self.providers |= <uint64_t>1 << <int>provider
+
+
+@cython.final
+cdef class QuickReader:
+    """Reads for one scope; providers and app_tags: by app."""
+
+    def __init__(self, str tenant not None, uint32_t tenant_tag, providers, app_tags):
+        self._tenant = tenant
+        self._tenant_tag = tenant_tag
+        self._apps = {
+            app.encode(): AppScope(app, f"{tenant}\0{app}\0".encode(), found, app_tags[app])
+            for app, found in providers.items() if found
+        }
+        self._targets = []
+        self._users = []
+
+    def read(self, bytes body not None, int64_t now_unix_ms):
+        """Return (Notification without an id, idempotency key with tenant and app before it), or None.
+
+        body: as Notification.SerializeToString(deterministic=True) gives it.
+        """
+        cdef Message message
+        cdef const uint8_t *at = <const uint8_t *>PyBytes_AS_STRING(body)
+        self._targets.clear()
+        self._users.clear()
+        try:
+            if not self._scan(at, at + PyBytes_GET_SIZE(body), &message):
+                return None
+            return self._build(&message, now_unix_ms)
+        except UnicodeDecodeError:
+            return None
+
+    cdef object _build(self, Message *message, int64_t now_unix_ms):
+        cdef AppScope app = self._app
+        cdef object content = self._content(message.content)
+        cdef int64_t expires_unix_ms
+        cdef uint64_t push_type
+        if content is None:
+            return None
+        expires_unix_ms = expiry(message.ttl, now_unix_ms)
+        if expires_unix_ms == 0:
+            return None
+        shows = bool(content[0] or content[1]) or <int>content[5] >= 0
+        if message.push_type == ALERT and not shows:
+            return None
+        push_type = ALERT if shows else BACKGROUND
+        targets, users = tuple(self._targets), tuple(self._users)
+        if len(targets) > 1:
+            targets = tuple(dict.fromkeys(targets))
+        notification = Notification(
+            self._tenant, app.name, text(message.campaign), <uint8_t>(message.klass - 1), <uint8_t>push_type,
+            message.collapse_key.at[:message.collapse_key.size], now_unix_ms, 0, expires_unix_ms,
+            self._tenant_tag, app.tag, users, targets, content,
+        )
+        key = app.prefix + message.key.at[:message.key.size]
+        return notification, key
+
+    cdef bint _scan(self, const uint8_t *at, const uint8_t *end, Message *message) except -1:
+        """Split the message into spans and check all but the content; False leaves it to the general way."""
+        cdef Span nothing = Span(b"", 0)
+        cdef Span span
+        cdef uint64_t tag, providers = 0
+        cdef AppScope app = None
+        message[0] = Message(nothing, nothing, nothing, nothing, nothing, nothing, 0, 0, False)
+        while at < end:
+            if not take_varint(&at, end, &tag):
+                return False
+            if tag == (5 << 3 | VARINT):
+                if not take_varint(&at, end, &message.klass):
+                    return False
+                continue
+            if tag == (12 << 3 | VARINT):
+                if not take_varint(&at, end, &message.push_type) or message.push_type != ALERT:
+                    return False
+                continue
+            if tag & 7 != LENGTH or not take_span(&at, end, &span):
+                return False
+            tag >>= 3
+            if tag == 4:
+                if app is None:
+                    return False
+                target = self._target(span, providers)
+                if target is None or len(self._targets) >= MAX_RECIPIENTS:
+                    return False
+                self._targets.append(target)
+            elif tag == 3:
+                if not is_plain(span, 1, 128) or len(self._users) >= MAX_RECIPIENTS:
+                    return False
+                self._users.append(text(span))
+            elif tag == 1:
+                message.key = span
+            elif tag == 2:
+                app = self._apps.get(span.at[:span.size])
+                if app is None:
+                    return False
+                providers = app.providers
+                self._app = app
+            elif tag == 6:
+                message.content = span
+                message.has_content = True
+            elif tag == 8:
+                message.collapse_key = span
+            elif tag == 9:
+                message.ttl = span
+            elif tag == 13:
+                message.campaign = span
+            else:
+                return False
+        return (
+            app is not None and message.has_content and 1 <= message.klass <= 4
+            and 1 <= len(self._targets) + len(self._users) <= MAX_RECIPIENTS
+            and is_plain(message.key, 1, 128) and is_plain(message.campaign, 0, 64)
+            and is_visible(message.collapse_key, 64, 0x20)
+        )
+
+    cdef object _target(self, Span device, uint64_t providers):
+        cdef const uint8_t *at = device.at
+        cdef const uint8_t *end = at + device.size
+        cdef uint64_t tag, provider = 0, environment = 0
+        cdef Span token = Span(b"", 0)
+        while at < end:
+            if not take_varint(&at, end, &tag):
+                return None
+            if tag == (1 << 3 | VARINT):
+                if not take_varint(&at, end, &provider):
+                    return None
+            elif tag == (2 << 3 | LENGTH):
+                if not take_span(&at, end, &token):
+                    return None
+            elif tag == (3 << 3 | VARINT):
+                if not take_varint(&at, end, &environment):
+                    return None
+            else:
+                return None
+        if provider == APNS:
+            if environment > 2 or not is_apns_token(token):
+                return None
+        elif provider != FCM or environment > 1 or not is_fcm_token(token):
+            return None
+        if not providers >> provider & 1:
+            return None
+        return new_tuple(TARGET, (PROVIDERS[provider], text(token), ENVIRONMENTS[environment], 0))
+
+    cdef object _content(self, Span span):
+        """Return the Content, or None; links to images and videos are the general way's."""
+        cdef const uint8_t *at = span.at
+        cdef const uint8_t *end = at + span.size
+        cdef uint64_t tag, badge
+        cdef int shown_badge = -1
+        cdef Span nothing = Span(b"", 0)
+        cdef Span title = nothing, body = nothing, link = nothing, sound = nothing, thread = nothing, entry
+        cdef dict data = None
+        cdef Py_ssize_t total = 0
+        while at < end:
+            if not take_varint(&at, end, &tag):
+                return None
+            if tag == (6 << 3 | VARINT):
+                if not take_varint(&at, end, &badge) or badge > 99_999:
+                    return None
+                shown_badge = <int>badge
+                continue
+            if tag & 7 != LENGTH or not take_span(&at, end, &entry):
+                return None
+            tag >>= 3
+            if tag == 1:
+                title = entry
+            elif tag == 2:
+                body = entry
+            elif tag == 5:
+                link = entry
+            elif tag == 7:
+                sound = entry
+            elif tag == 8:
+                thread = entry
+            elif tag == 9:
+                data = self._entry(entry, data, &total)
+                if data is None:
+                    return None
+            else:
+                return None
+        if not (is_plain(title, 0, 256) and is_plain(body, 0, 4000) and is_plain(sound, 0, 128) and is_plain(thread, 0, 64)):
+            return None
+        if link.size and not is_safe_link(link) or not (title.size or body.size or data or shown_badge >= 0):
+            return None
+        return new_tuple(CONTENT, (
+            text(title), text(body), "", "", text(link), shown_badge, text(sound), text(thread), data, "", None, None,
+        ))
+
+    cdef dict _entry(self, Span span, dict data, Py_ssize_t *total):
+        """Add one entry of the data map; None if it is not for here."""
+        cdef const uint8_t *at = span.at
+        cdef const uint8_t *end = at + span.size
+        cdef uint64_t tag
+        cdef Span key = Span(b"", 0), value = Span(b"", 0)
+        while at < end:
+            if not take_varint(&at, end, &tag):
+                return None
+            if not take_span(&at, end, &key if tag == (1 << 3 | LENGTH) else &value) or tag & 7 != LENGTH or tag > 18:
+                return None
+        total[0] += key.size + value.size
+        if not (is_plain(key, 1, 64) and is_plain(value, 0, 2048)) or is_reserved(key) or total[0] > 4000:
+            return None
+        if data is None:
+            data = {}
+        data[text(key)] = text(value)
+        return data if len(data) <= MAX_DATA else None
+
+
+cdef int64_t expiry(Span ttl, int64_t now_unix_ms) noexcept:
+    """Return when it expires; 0 for a ttl that is not for here."""
+    cdef const uint8_t *at = ttl.at
+    cdef const uint8_t *end = at + ttl.size
+    cdef uint64_t tag, value
+    cdef int64_t ttl_ms = 0
+    if ttl.size == 0:
+        return now_unix_ms + DEFAULT_TTL_MS
+    while at < end:
+        if not take_varint(&at, end, &tag) or not take_varint(&at, end, &value):
+            return 0
+        if tag == (1 << 3 | VARINT) and value <= 28 * 86_400:
+            ttl_ms += <int64_t>value * 1000
+        elif tag == (2 << 3 | VARINT) and value <= 999_999_999:
+            ttl_ms += <int64_t>(value // 1_000_000)
+        else:
+            return 0
+    return now_unix_ms + ttl_ms if 1000 <= ttl_ms <= MAX_TTL_MS else 0
