@@ -124,18 +124,21 @@ async def test_a_route_that_waits_for_its_probes_does_not_spin() -> None:
 
 
 @in_virtual_time
-async def test_probes_that_expired_unsent_are_not_waited_for() -> None:
+async def test_probes_that_ended_unsent_are_not_waited_for() -> None:
     async with stand(StandOptions(breaker=BreakerSettings(min_answers=10, probes=3))) as pipeline:
         await pipeline.accept(*(message(f"k{i}", "ab") for i in range(20)))
         await settle_down()
         pipeline.apns.answer(FAULT)
-        for title in ("a", "b", "c"):
-            (doomed,) = await pipeline.accept(message(title, "ab", klass=1))
-            await settle_down(0.001)
-            pipeline.find(doomed).cancelled = True
-        await settle_down(1.6)
-        # Security goes first, so the cancelled were pulled as the first probes; others took their place.
+        doomed = await pipeline.accept(*(message(f"d{i}", "ab", klass=1) for i in range(3)))
+        opens_ns = pipeline.routes[APNS].breaker.open_until_ns
+        await settle_down((opens_ns - pipeline.clock.monotonic_ns()) / 1e9 - 0.001)
+        # Security goes first, so these are the probes; and they are cancelled before any sweep can see it.
+        for notification_id in doomed:
+            pipeline.find(notification_id).cancelled = True
+        await settle_down(0.05)
         assert state_of(pipeline) is BreakerState.HALF_OPEN
+        assert await pipeline.reasons() == ["CANCELLED"] * 3
+        await settle_down(1.0)
         assert len(pipeline.apns.in_flight) == 3
 
 

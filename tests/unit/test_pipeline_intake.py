@@ -6,7 +6,6 @@ import asyncio
 
 import pytest
 
-from core.delivery import Notification
 from core.errors import (
     ContentRefused,
     Failure,
@@ -18,11 +17,10 @@ from core.errors import (
 )
 from core.model import NotificationState
 from core.reaction import DELIVERED
-from gateway.convert import Scope, to_notification
 from gateway.frames import parse_frame
 from gateway.pipeline.intake import Taken
 from protos.walletpush.v1 import notification_pb2 as pb
-from tests.unit.pipeline_fakes import REFUSED
+from tests.unit.pipeline_fakes import BROKEN, REFUSED
 from tests.unit.pipeline_stand import Stand, StandOptions, message, settle_down, stand
 from tests.unit.virtual_time import in_virtual_time
 
@@ -178,16 +176,12 @@ async def test_only_what_might_be_refused_is_rendered_ahead() -> None:
 
 
 @in_virtual_time
-async def test_an_unforeseen_fault_costs_only_the_call_that_holds_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    def convert(msg: pb.Notification, scope: Scope, now_unix_ms: int, *more: None) -> Notification:
-        if msg.idempotency_key == "poison":
-            raise ZeroDivisionError("unforeseen")
-        return to_notification(msg, scope, now_unix_ms, *more)
-
-    monkeypatch.setattr("gateway.pipeline.intake.to_notification", convert)
+async def test_an_unforeseen_fault_costs_only_the_call_that_holds_it() -> None:
     async with stand() as pipeline:
         pipeline.apns.answers_by_itself = DELIVERED
-        calls = (pipeline.submit(message(key, "ab")) for key in ("a", "poison", "b"))
+        poison = message("poison", "ab", title=BROKEN)
+        poison.apns.category = "rendered ahead"
+        calls = (pipeline.submit(sent) for sent in (message("a", "ab"), poison, message("b", "ab")))
         good, bad, other = await asyncio.gather(*calls)
         assert errors([*good, *bad, *other]) == [None, Failure, None]
         (next_one,) = await pipeline.submit(message("c", "ab"))
