@@ -124,8 +124,10 @@ def _free_port() -> int:
 
 
 def _config(plan: Plan, credentials: SimulatorCredentials, ports: Ports, grpc_port: int, web_port: int) -> str:
-    path = json.dumps
-    ca_file = path(str(credentials.ca_certificate))
+    return _gateway_toml(plan, grpc_port, web_port) + _app_toml(credentials, ports)
+
+
+def _gateway_toml(plan: Plan, grpc_port: int, web_port: int) -> str:
     return f"""\
 data_dir = "data"
 
@@ -143,7 +145,13 @@ backoff_cap_ms = 2000
 breaker_window_s = 2.0
 breaker_open_s = 1.0
 breaker_open_cap_s = 2.0
+"""
 
+
+def _app_toml(credentials: SimulatorCredentials, ports: Ports) -> str:
+    path = json.dumps
+    ca_file = path(str(credentials.ca_certificate))
+    return f"""
 [[apps]]
 id = "{APP}"
 

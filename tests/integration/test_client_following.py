@@ -124,3 +124,18 @@ async def test_leaving_while_following_ends_the_iteration(gateway: SmallGateway)
         watching.cancel()
         with pytest.raises(asyncio.CancelledError):
             await watching
+
+
+async def test_the_readmes_quick_start_runs_as_it_stands(
+    gateway: SmallGateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    code = readme.partition("```python\n")[2].partition("```")[0]
+    assert "asyncio.run(main())" in code
+    names: dict[str, object] = {}
+    exec(code.replace("127.0.0.1:50051", gateway.address).replace("asyncio.run(main())", ""), names)
+    main = names["main"]
+    assert callable(main)
+    await main()
+    (taken,) = gateway.deliveries.accepted.values()
+    assert capsys.readouterr().out == f"{taken[0]} 1\n"
