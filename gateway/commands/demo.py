@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from gateway.commands.failure import BAD_RESULT, INTERRUPTED, CommandFailed
+
 
 def demo(
     seconds: Annotated[float, typer.Option(min=4, max=600, help="How long the load lasts.")] = 24.0,
@@ -20,6 +22,12 @@ def demo(
     happened. Exit code 1 if anything accepted was lost or sent twice.
     """
     from gateway.demo.plan import Plan
-    from gateway.demo.run import run
+    from gateway.demo.run import StoppedError, run
+    from gateway.demo.stage import StageFailedError
 
-    raise typer.Exit(run(Plan(seconds, campaign_size, workers), json=json, keep=keep))
+    try:
+        raise typer.Exit(run(Plan(seconds, campaign_size, workers), json=json, keep=keep))
+    except StageFailedError as failure:
+        raise CommandFailed(f"the demonstration cannot start: {failure}", BAD_RESULT) from failure
+    except StoppedError as stopped:
+        raise typer.Exit(INTERRUPTED) from stopped

@@ -28,13 +28,15 @@ def as_json(message: Message) -> str:
     return MessageToJson(message, preserving_proto_field_name=True, indent=None, ensure_ascii=False)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str = "") -> None:
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print rows under their columns."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    drawn = Table(*columns, title=title or None, box=box.SIMPLE, title_justify="left")
+    drawn = Table(box=box.SIMPLE)
+    for column in columns:
+        drawn.add_column(column, overflow="fold")
     for row in rows:
         drawn.add_row(*row)
     Console(soft_wrap=False).print(drawn)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import signal
 import sys
 import time
 
@@ -32,9 +33,19 @@ BEFORE_TROUBLE_S = 0.5
 AFTER_TROUBLE_S = 3.0
 
 
+class StoppedError(Exception):
+    """The demonstration was told to stop; its processes are gone."""
+
+
 def run(plan: Plan, *, json: bool, keep: bool) -> int:
-    """Run it and print the account; return the exit code: 1 when something was lost or sent twice."""
-    account = uvloop.run(_run(plan, json=json, keep=keep))
+    """Run it and print the account; return the exit code, 1 unless all is well.
+
+    Raises StoppedError, and StageFailedError when a process does not come up.
+    """
+    try:
+        account = uvloop.run(_run(plan, json=json, keep=keep))
+    except asyncio.CancelledError:
+        raise StoppedError from None
     if json:
         sys.stdout.write(as_json(account) + "\n")
     else:
@@ -45,6 +56,9 @@ def run(plan: Plan, *, json: bool, keep: bool) -> int:
 async def _run(plan: Plan, *, json: bool, keep: bool) -> Account:
     stream = sys.stderr if json else sys.stdout
     book = Book()
+    task = asyncio.current_task()
+    if task is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     with View(plan, book, stream) as view:
         view.mark("starting simulators of APNs and FCM, and the gateway")
         async with set_up(plan, keep=keep) as stage:
