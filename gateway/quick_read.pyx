@@ -271,6 +271,9 @@ cdef class QuickReader:
             elif tag == 8:
                 message.collapse_key = span
             elif tag == 9:
+                # An empty one is a lifetime of nothing, not none.
+                if span.size == 0:
+                    return False
                 message.ttl = span
             elif tag == 13:
                 message.campaign = span

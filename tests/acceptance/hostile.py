@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
 from protos.walletpush.v1 import device_pb2, notification_pb2
@@ -169,7 +170,7 @@ NOTIFICATIONS = (
     Wrong("long collapse key", "collapse_key", _SET("collapse_key", "c" * 65)),
     Wrong("line in collapse key", "collapse_key", _SET("collapse_key", "a\r\napns-priority: 10")),
     Wrong("Chinese collapse key", "collapse_key", _SET("collapse_key", "付款")),
-    Wrong("zero ttl", "ttl", lambda n: n.ttl.SetInParent()),
+    Wrong("zero ttl", "ttl", lambda n: n.ttl.CopyFrom(Duration())),
     Wrong("negative ttl", "ttl", lambda n: n.ttl.FromSeconds(-1)),
     Wrong("ttl below a second", "ttl", lambda n: n.ttl.FromMilliseconds(999)),
     Wrong("ttl of 29 days", "ttl", lambda n: n.ttl.FromSeconds(29 * 86_400)),
