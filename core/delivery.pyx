@@ -38,11 +38,6 @@ cdef class Notification:
         self.targets = targets
         self.content = content
 
-    def release(self):
-        """Let go of what is not needed once every delivery is made: content and recipients."""
-        self.content = None
-        self.targets = ()
-        self.user_ids = ()
 
 
 @cython.final
@@ -114,6 +109,15 @@ def assign_place(Notification notification not None, bytes id not None, int64_t 
     notification.index = index
     if not notification.collapse_given:
         notification.collapse_id = id.hex().encode()
+
+
+def release_many(list notifications not None):
+    """Let go of what is not needed once every delivery of the notifications is made: content and recipients."""
+    cdef Notification notification
+    for notification in notifications:
+        notification.content = None
+        notification.targets = ()
+        notification.user_ids = ()
 
 
 def take_live(list deliveries not None, int64_t now_unix_ms):

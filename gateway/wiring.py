@@ -189,7 +189,7 @@ def _wire(
     own = settings.dispatch
     routes = Routes([])
     queue = DeliveryQueue(Fanout(own.max_pending, own.batch_size, int(own.linger_ms * 1_000_000)))
-    underway, schedule, flows = Underway(), Schedule(clock), FlowBook(secret.derive("flows"), rules)
+    underway, schedule, flows = Underway(), Schedule(clock), FlowBook(secret.derive("flows"), rules, routes)
     mass_death = MassDeathSettings(
         window_ms=settings.mass_death.window_s * 1_000, min_deaths=settings.mass_death.min_answers,
         death_percent=round(settings.mass_death.max_share * 100), hold_ms=settings.mass_death.hold_s * 1_000,

@@ -22,6 +22,8 @@ from core.reaction import DELIVERED, Outcome, OutcomeKind
 # https://developer.apple.com/documentation/usernotifications/sending-notification-requests-to-apns
 HOSTS = {Environment.PRODUCTION: "api.push.apple.com", Environment.SANDBOX: "api.sandbox.push.apple.com"}
 _PATH = b"/3/device/"
+# The constructor of a NamedTuple is written in Python; this is what it calls.
+_new = tuple.__new__
 _MALFORMED = Outcome(OutcomeKind.REJECTED, 0, "MalformedRequest")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import orjson
 
-from core.content.limits import APNS_MAX_BYTES, reserved_for_apns
+from core.content.limits import APNS_MAX_BYTES, RESERVED_FOR_APNS
 from core.content.message import ApnsOptions, Content
 from core.errors import ContentRefused
 from core.model import PushType
@@ -93,10 +93,9 @@ def _add_options(aps: dict[str, object], options: ApnsOptions) -> None:
 def _with_extras(content: Content, payload: dict[str, object]) -> dict[str, object]:
     data = content.data
     if data:
-        for key in data:
-            if reserved_for_apns(key):
-                raise ContentRefused("ReservedDataKey", f"data key {key!r} belongs to Apple")
-        payload = {**data, **payload}
+        if RESERVED_FOR_APNS in data:
+            raise ContentRefused("ReservedDataKey", f"data key {RESERVED_FOR_APNS!r} belongs to Apple")
+        payload.update(data)
     if content.deep_link:
         payload["deep_link"] = content.deep_link
     if content.image_url:

@@ -11,11 +11,8 @@ APNS_COLLAPSE_ID_MAX_BYTES = 64
 FCM_MAX_BYTES = 4_096
 # https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages#AndroidConfig
 FCM_MAX_TTL_S = 2_419_200
-
-
-def reserved_for_apns(key: str) -> bool:
-    """Tell whether a data key would take the place of Apple's own dictionary."""
-    return key == "aps"
+# A data key of this name would take the place of Apple's own dictionary.
+RESERVED_FOR_APNS = "aps"
 
 
 def reserved_for_fcm(key: str) -> bool:

@@ -1,37 +1,46 @@
-"""The flows of notifications: which fair share and which token buckets a delivery counts against."""
+"""The lanes of notifications: by which route a target is reached, and which flow its delivery counts against there."""
 
 from __future__ import annotations
 
 from core.delivery import Flow, Notification
 from core.hashing import SipHash
+from core.model import Target
 from gateway.pipeline.limits import NO_LIMIT, RuleBook
-from gateway.pipeline.routes import Route
+from gateway.pipeline.routes import Route, Routes
 
-_MAX_FLOWS = 50_000
+_MAX_LANES = 50_000
+Lane = tuple[Route, Flow]
 
 
 class FlowBook:
-    """Makes each (route, tenant, campaign) its Flow once; forgets all at a bound, as they are cheap to make again."""
+    """Makes each lane once; forgets all at a bound, as they are cheap to make again."""
 
-    def __init__(self, hasher: SipHash, rules: RuleBook) -> None:
+    def __init__(self, hasher: SipHash, rules: RuleBook, routes: Routes) -> None:
         self._hasher = hasher
         self._rules = rules
-        self._flows: dict[tuple[int, str, str], Flow] = {}
+        self._routes = routes
+        self._lanes: dict[tuple[str, str, str, int, int], Lane] = {}
 
     def set_rules(self, rules: RuleBook) -> None:
         """Take new limits after a reload; what is queued already keeps its old ones."""
         self._rules = rules
-        self._flows.clear()
+        self._lanes.clear()
 
-    def of(self, route: Route, notification: Notification) -> Flow:
-        """Return the flow of a notification on a route."""
-        name = (route.number, notification.tenant, notification.campaign)
-        flow = self._flows.get(name)
-        if flow is None:
-            if len(self._flows) >= _MAX_FLOWS:
-                self._flows.clear()
-            flow = self._flows[name] = self._make(route, notification.tenant, notification.campaign)
-        return flow
+    def lane(self, notification: Notification, target: Target) -> Lane | None:
+        """Return the lane of a delivery; None if the app has no route to the target."""
+        name = (notification.app, notification.tenant, notification.campaign, target.provider, target.environment)
+        return self._lanes.get(name) or self._find(notification, target, name)
+
+    def _find(
+        self, notification: Notification, target: Target, name: tuple[str, str, str, int, int]
+    ) -> Lane | None:
+        route = self._routes.find(notification.app, target.provider, target.environment)
+        if route is None:
+            return None
+        if len(self._lanes) >= _MAX_LANES:
+            self._lanes.clear()
+        lane = self._lanes[name] = route, self._make(route, notification.tenant, notification.campaign)
+        return lane
 
     def _make(self, route: Route, tenant: str, campaign: str) -> Flow:
         rule_of, provider = self._rules.rule_of, route.provider.name.lower()

@@ -31,6 +31,8 @@ _IN_FLIGHT_RETRY_MS = 50
 # JSON escapes at most double a printable text, and the headers of a payload stay below 500 bytes.
 _SURELY_FITS = 1_500
 _COMMON_TYPES = frozenset({int(PushType.ALERT), int(PushType.BACKGROUND)})
+# The constructor of a NamedTuple is written in Python; this is what it calls.
+_new = tuple.__new__
 _GAP = NotificationState.SUPPRESSED
 
 
@@ -311,7 +313,7 @@ class Intake:
         accepted = Counter([n.klass for n in fresh])
         for notification in fresh:
             call, place = batch.where[notification.index]
-            call.taken[place] = Taken(texts[notification.index])
+            call.taken[place] = _new(Taken, (texts[notification.index], False, None))
         for call, place, known in batch.repeats:
             call.taken[place] = known
         for klass, count in accepted.items():

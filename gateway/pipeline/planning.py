@@ -6,7 +6,7 @@ import asyncio
 from array import array
 from collections.abc import Mapping, Sequence
 
-from core.delivery import Delivery, Flow, Notification
+from core.delivery import Delivery, Flow, Notification, release_many
 from core.errors import ContentRefused, Unavailable
 from core.hashing import SipHash
 from core.model import DeliveryState, NotificationClass, Target
@@ -25,6 +25,7 @@ from gateway.pipeline.underway import Underway
 # So many deliveries are made between two looks at the loop: at some 4 us each it stays free for a payment's answer.
 _STRIDE = 128
 _LOOKUP = 10_000
+_MARKETING = int(NotificationClass.MARKETING)
 _REGISTRY_RETRY_S = 0.5
 _NOWHERE = Flow(0, (), ())
 Finished = Mapping[Notification, PartlyFinished]
@@ -71,13 +72,13 @@ class Planner:
             self._schedule.add(later)
             notifications = [notification for notification in notifications if not notification.send_at_unix_ms]
         self._underway.add(notifications)
-        urgent = [notification for notification in notifications if notification.klass != NotificationClass.MARKETING]
+        urgent = [notification for notification in notifications if notification.klass != _MARKETING]
         if urgent:
             await self.plan_safely(urgent)
         if len(urgent) < len(notifications):
             # Campaigns are planned one after the other: together they would fill every turn of the loop.
             async with self._campaigns:
-                await self.plan_safely([n for n in notifications if n.klass == NotificationClass.MARKETING])
+                await self.plan_safely([n for n in notifications if n.klass == _MARKETING])
 
     async def plan_safely(self, notifications: list[Notification], finished: Finished | None = None) -> None:
         """Plan at the top of a task: what cannot be planned, by a fault of ours, ends as failed and stops nothing."""
@@ -93,8 +94,7 @@ class Planner:
             self._settler.end(unplanned, DeliveryState.FAILED, "INTERNAL")
             self._settler.end_unqueued(self._left_of(work), "INTERNAL")
         finally:
-            for notification in notifications:
-                notification.release()
+            release_many(notifications)
 
     async def plan(self, notifications: Sequence[Notification], finished: Finished | None, work: _Work) -> None:
         """Queue every delivery of the notifications; wait while the queue is full or the registry cannot be read.
@@ -158,7 +158,7 @@ class Planner:
                 await asyncio.sleep(0)
             stride = pairs[work.queued : work.queued + _STRIDE]
             # A campaign leaves room for what is urgent.
-            kept = self._queue.capacity // 10 if stride[0][0].klass == NotificationClass.MARKETING else 0
+            kept = self._queue.capacity // 10 if stride[0][0].klass == _MARKETING else 0
             while self._queue.room - kept < len(stride):
                 await self._queue.wait_for_room()
             deliveries = self._deliver(stride)
@@ -175,17 +175,17 @@ class Planner:
         for (notification, target), key in zip(pairs, keys, strict=True):
             if notification is not last:
                 rendered, last = {}, notification
-            route = self._routes.find(notification.app, target.provider, target.environment)
-            if route is None:
+            lane = self._flows.lane(notification, target)
+            if lane is None:
                 failed.setdefault("NO_ROUTE", []).append(_unsendable(notification, target, key))
                 continue
+            route, flow = lane
             parts = rendered.get(route.number)
             if parts is None:
                 parts = rendered[route.number] = _render(route, notification)
             if isinstance(parts, ContentRefused):
                 failed.setdefault(parts.reason, []).append(_unsendable(notification, target, key))
                 continue
-            flow = self._flows.of(route, notification)
             delivery = Delivery(notification, target.token, parts[0], parts[1], key, target.registered_unix_ms,
                                 target.provider, route.number, flow)  # fmt: skip
             # It may have been on the wire when the process ended.

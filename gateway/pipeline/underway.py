@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import attrgetter
 
 from core.delivery import Notification
+
+_SEGMENT = attrgetter("segment")
 
 
 class Underway:
@@ -16,9 +20,10 @@ class Underway:
 
     def add(self, notifications: Sequence[Notification]) -> None:
         """Take in notifications, of any segments."""
-        for notification in notifications:
-            self._segments.setdefault(notification.segment, []).append(notification)
-            self._open[notification.segment] = self._open.get(notification.segment, 0) + 1
+        for segment, group in groupby(notifications, _SEGMENT):
+            members = list(group)
+            self._segments.setdefault(segment, []).extend(members)
+            self._open[segment] = self._open.get(segment, 0) + len(members)
 
     def find(self, segment: int, index: int) -> Notification | None:
         """Return the notification if it is under way here."""

@@ -69,7 +69,7 @@ class Stand:
         self.routes = Routes([])
         self.queue = DeliveryQueue(Fanout(options.capacity, options.batch_size, 0))
         self.underway, self.schedule = Underway(), Schedule(self.clock)
-        self.flows = FlowBook(HASHER.derive("flows"), options.rules)
+        self.flows = FlowBook(HASHER.derive("flows"), options.rules, self.routes)
         self.retirer = Retirer(self.registry, options.mass_death, self.metrics, self.clock)
         self.retries = RetryWheel(self.clock, lambda due: self.dispatcher.requeue(due))
         self.settler = Settler(

@@ -13,7 +13,7 @@ from core.delivery import Delivery, Flow, Notification, assign_place
 from core.errors import Overloaded, Unavailable
 from core.fanout import Fanout
 from core.mass_death import MassDeathSettings
-from core.model import Provider
+from core.model import Environment, Provider, Target
 from core.token_buckets import Rate
 from gateway.metrics import Metrics
 from gateway.pipeline.admission import Admission
@@ -87,15 +87,21 @@ def test_a_named_rate_replaces_the_general_one_and_no_rate_is_no_limit() -> None
 @in_virtual_time
 async def test_a_flow_is_made_once_and_anew_after_a_reload() -> None:
     async with stand() as pipeline:
-        apns, fcm = pipeline.routes
-        book = FlowBook(HASHER, RuleBook({}, {}))
-        sale, other = notification(campaign="sale"), notification(campaign="other")
-        assert book.of(apns, sale) is book.of(apns, sale)
-        assert book.of(apns, sale).key != book.of(apns, other).key
-        assert not book.of(fcm, sale).limited
+        book = FlowBook(HASHER, RuleBook({}, {}), pipeline.routes)
+
+        def flow(provider: Provider, campaign: str = "") -> Flow:
+            lane = book.lane(notification(campaign=campaign), Target(provider, "ab"))
+            assert lane is not None
+            assert lane[0].provider is provider
+            return lane[1]
+
+        assert flow(Provider.APNS, "sale") is flow(Provider.APNS, "sale")
+        assert flow(Provider.APNS, "sale").key != flow(Provider.APNS, "other").key
+        assert not flow(Provider.FCM, "sale").limited
         book.set_rules(RuleBook({"campaign": Rate(1, 1)}, {}))
-        assert book.of(fcm, sale).limited
-        assert not book.of(fcm, notification()).limited
+        assert flow(Provider.FCM, "sale").limited
+        assert not flow(Provider.FCM).limited
+        assert book.lane(notification(), Target(Provider.APNS, "ab", Environment.SANDBOX)) is None
 
 
 @in_virtual_time
