@@ -85,23 +85,25 @@ def test_a_named_rate_replaces_the_general_one_and_no_rate_is_no_limit() -> None
 
 
 @in_virtual_time
-async def test_a_flow_is_made_once_and_anew_after_a_reload() -> None:
+async def test_a_lane_is_made_once_and_anew_after_a_reload() -> None:
     async with stand() as pipeline:
         book = FlowBook(HASHER, RuleBook({}, {}), pipeline.routes)
+        sale, other, plain = notification(campaign="sale"), notification(campaign="other"), notification()
+        apns, fcm = Target(Provider.APNS, "ab"), Target(Provider.FCM, "ab")
 
-        def flow(provider: Provider, campaign: str = "") -> Flow:
-            lane = book.lane(notification(campaign=campaign), Target(provider, "ab"))
+        def flow(one: Notification, target: Target) -> Flow:
+            lane = book.lane(one, target)
             assert lane is not None
-            assert lane[0].provider is provider
+            assert lane[0].provider == target.provider
             return lane[1]
 
-        assert flow(Provider.APNS, "sale") is flow(Provider.APNS, "sale")
-        assert flow(Provider.APNS, "sale").key != flow(Provider.APNS, "other").key
-        assert not flow(Provider.FCM, "sale").limited
+        assert flow(sale, apns) is flow(sale, apns)
+        assert flow(sale, apns).key != flow(other, apns).key
+        assert not flow(sale, fcm).limited
+        assert book.lane(sale, apns._replace(environment=Environment.SANDBOX)) is None
         book.set_rules(RuleBook({"campaign": Rate(1, 1)}, {}))
-        assert flow(Provider.FCM, "sale").limited
-        assert not flow(Provider.FCM).limited
-        assert book.lane(notification(), Target(Provider.APNS, "ab", Environment.SANDBOX)) is None
+        assert flow(sale, fcm).limited
+        assert not flow(plain, fcm).limited
 
 
 @in_virtual_time
