@@ -30,5 +30,13 @@ lint: build
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+coverage: .stamp-venv
+	find core adapters gateway -name '*.so' -delete
+	WALLETPUSH_BUILD=traced $(BIN)/python setup.py -q build_stubs build_ext --inplace --force
+	$(BIN)/coverage run -m pytest tests/unit tests/integration || true
+	$(BIN)/coverage report --include='core/*,adapters/*,gateway/*'
+	find core adapters gateway -name '*.so' -delete
+	$(BIN)/python setup.py -q build_ext --inplace --force
+
 clean:
-	rm -rf build .stamp-* && find core adapters \( -name '*.so' -o -name '*.c' \) -delete && find protos -name '*_pb2*' -delete
+	rm -rf build .stamp-* && find core adapters gateway \( -name '*.so' -o -name '*.c' \) -delete && find protos -name '*_pb2*' -delete

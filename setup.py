@@ -36,8 +36,9 @@ class BuildStubs(Command):
 def extension(path):
     """One extension per .pyx; those under adapters/http2 speak through libnghttp2."""
     libraries = ["nghttp2"] if path.parts[:2] == ("adapters", "http2") else []
+    arguments = ["-O1" if TRACED else "-O3", "-Wall", "-Wno-unused-function"]
     return Extension(".".join(path.with_suffix("").parts), [str(path)], libraries=libraries,
-                     define_macros=MACROS, extra_compile_args=["-O1" if TRACED else "-O3", "-Wall", "-Wno-unused-function"])
+                     define_macros=MACROS, extra_compile_args=arguments)
 
 
 build.sub_commands.insert(0, ("build_stubs", None))

@@ -107,6 +107,6 @@ if __name__ == "__main__":
     parser.add_argument("--devices", type=int, default=1_000_000)
     parser.add_argument("--per-s", type=float, default=100.0)
     parser.add_argument("--idle-s", type=float, default=15.0)
-    parser.add_argument("--out", type=Path, default=Path("/tmp/walletpush-campaign.times"))  # noqa: S108
+    parser.add_argument("--out", type=Path, default=Path("/tmp/walletpush-campaign.times"))
     given = parser.parse_args()
     uvloop.run(main(given.devices, given.per_s, given.idle_s, given.out))

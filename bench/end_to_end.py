@@ -19,6 +19,8 @@ from protos.walletpush.v1 import delivery_pb2
 
 _METHOD = "/walletpush.v1.DeliveryService/SendBatch"
 _IN_FLIGHT = 8
+_OPTIONS = (("grpc.max_send_message_length", 1 << 26),)
+_COLUMNS = ("run", "notifications", "accepted/s", "end to end/s", "CPU us each", "RSS MiB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ async def measure(place: Stand, requests: list[bytes], count: int, received_befo
     (worker,) = place.workers()
     before = worker.cpu_times()
     started = time.perf_counter()
-    async with grpc.aio.insecure_channel(place.address, options=(("grpc.max_send_message_length", 1 << 26),)) as channel:
+    async with grpc.aio.insecure_channel(place.address, options=_OPTIONS) as channel:
         send = channel.unary_unary(_METHOD, None, None)
         waiting = iter(requests)
 
@@ -71,7 +73,7 @@ async def measure(place: Stand, requests: list[bytes], count: int, received_befo
 async def main(count: int, size: int, repeats: int) -> None:
     """Print a table of `repeats` runs."""
     os.sched_setaffinity(0, {OTHER_CORE})
-    table = Table("run", "notifications", "accepted/s", "end to end/s", "CPU us each", "RSS MiB", title=f"SendBatch of {size}")
+    table = Table(*_COLUMNS, title=f"SendBatch of {size}")
     async with stand(StandOptions()) as place:
         for number in range(repeats):
             requests = list(batches(count, size, f"run{number}"))

@@ -1,4 +1,4 @@
-"""`python -m bench.kill9`: kill a worker again and again in the middle of a run, and count what was lost or repeated."""
+"""`python -m bench.kill9`: kill a worker again and again in the middle of a run; count what is lost or repeated."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _SETTLE_S = 120.0
 
 @dataclass(slots=True)
 class Tally:
-    """What the callers saw: the id of each accepted notification by its number, and how often a call had to be repeated."""
+    """What the callers saw. ids: of each accepted notification, by its number."""
 
     ids: dict[int, str] = field(default_factory=dict)
     duplicates: int = 0
@@ -84,7 +84,7 @@ async def _attempt(send: grpc.aio.UnaryUnaryMultiCallable, numbers: list[int], t
 
 async def kill_workers(place: Stand, kills: int, over_s: float, tally: Tally, progress: Progress) -> None:
     """Kill the worker at random moments spread over so many seconds."""
-    rng = random.Random(20)  # noqa: S311
+    rng = random.Random(20)
     task = progress.add_task("kills", total=kills)
     started = time.monotonic()
     for moment in sorted(rng.uniform(0.02 * over_s, 0.98 * over_s) for _ in range(kills)):

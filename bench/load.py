@@ -17,14 +17,14 @@ def apns_token(number: int) -> str:
     return hashlib.sha256(b"device %d" % number).hexdigest()
 
 
-def payment(number: int, run: str, klass: int = notification_pb2.NOTIFICATION_CLASS_TRANSACTIONAL) -> notification_pb2.Notification:
+def payment(number: int, run: str) -> notification_pb2.Notification:
     """Return one payment notice to one APNs device, of about 230 bytes."""
     shop = _SHOPS[number % len(_SHOPS)]
-    amount = random.Random(number).randint(100, 99_999)  # noqa: S311
+    amount = random.Random(number).randint(100, 99_999)
     return notification_pb2.Notification(
         idempotency_key=f"{run}-{number}",
         app=APP,
-        notification_class=klass,  # type: ignore[arg-type]
+        notification_class=notification_pb2.NOTIFICATION_CLASS_TRANSACTIONAL,
         devices=[notification_pb2.DeviceToken(provider=notification_pb2.PROVIDER_APNS, token=apns_token(number))],
         content=notification_pb2.Content(
             title="Payment received",

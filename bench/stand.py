@@ -62,8 +62,9 @@ class Stand:
 
 
 def config_toml(
-    directory: Path, credentials: SimulatorCredentials, ports: Ports, grpc_port: int, web_port: int, options: StandOptions
-) -> str:
+    directory: Path, credentials: SimulatorCredentials, ports: Ports, grpc_port: int, web_port: int,
+    options: StandOptions,
+) -> str:  # fmt: skip
     """Return a gateway's settings for the simulators of a stand."""
     return f"""
 data_dir = {json.dumps(str(directory / "data"))}
@@ -128,12 +129,18 @@ async def simulators(options: StandOptions) -> AsyncIterator[Simulators]:
 @asynccontextmanager
 async def stand(options: StandOptions) -> AsyncIterator[Stand]:
     """Run simulators and a gateway until left; then stop both."""
-    async with simulators(options) as found:
-        gateway, address, web = await _start_gateway(found, options)
-        try:
-            yield Stand(found.directory, address, web, found.ports, psutil.Process(gateway.pid), found.process)
-        finally:
-            await stop(gateway)
+    async with simulators(options) as found, gateway(found, options) as place:
+        yield place
+
+
+@asynccontextmanager
+async def gateway(found: Simulators, options: StandOptions) -> AsyncIterator[Stand]:
+    """Run a gateway beside simulators until left; one after the other of them finds the same data."""
+    process, address, web = await _start_gateway(found, options)
+    try:
+        yield Stand(found.directory, address, web, found.ports, psutil.Process(process.pid), found.process)
+    finally:
+        await stop(process)
 
 
 async def stop(process: asyncio.subprocess.Process, wait_s: float = 20.0) -> int:

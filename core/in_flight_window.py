@@ -1,7 +1,7 @@
-"""How many marketing requests a route may have in flight, so that they queue before us and not in front of a payment.
+"""How many marketing requests a route may have in flight, so that they wait with us and not in front of a payment.
 
-The delay-based rule of TCP Vegas, over batches of answers instead of round trips: of `limit` requests in flight the share
-1 - fastest/observed waits somewhere on the way; below `low` the limit grows, above `high` it shrinks.
+The delay-based rule of TCP Vegas, over batches of answers instead of round trips: of `limit` requests in flight the
+share 1 - fastest/observed waits somewhere on the way; below `low` the limit grows, above `high` it shrinks.
 Source: L. Brakmo, L. Peterson, "TCP Vegas: End to End Congestion Avoidance on a Global Internet", 1995.
 """
 
@@ -12,7 +12,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class WindowSettings:
-    """least, most: bounds of the limit. low, high: requests that may queue on the way. forget_ms: age of the fastest answer."""
+    """least, most: bounds of the limit. low, high: requests that may queue on the way.
+
+    forget_ms: how long the fastest answer counts.
+    """
 
     least: int = 64
     most: int = 16_384

@@ -29,6 +29,9 @@ from gateway.metrics import route_label
 from gateway.settings.apps import ApnsSettings, AppSettings, FcmSettings
 from gateway.settings.values import split_address
 
+# A provider that comes back is used again within this; the breaker, not the dialling, spares one that is ill.
+_REDIAL_CAP_MS = 3_000
+
 
 class ChannelMaker:
     """Makes channels and keeps what they share: provider tokens by key, access tokens by service account.
@@ -104,7 +107,8 @@ class ChannelMaker:
     def _pool(self, number: int, target: Target, connections: int, *, cautious: bool) -> PoolFactory:
         def make(on_answers: Callable[..., None], on_capacity: Callable[[], None]) -> Pool:
             pool = Pool(
-                target, on_answers, on_capacity, options=PoolOptions(connections=connections),
+                target, on_answers, on_capacity,
+                options=PoolOptions(connections=connections, backoff_cap_ms=_REDIAL_CAP_MS),
                 connection_options=ConnectionOptions(request_timeout_ms=self._timeout_ms, cautious=cautious),
             )  # fmt: skip
             # A renewed pool replaces the figures of the one that is being drained.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from gateway.commands import config, demo, devices, keys, receipts, send, serve, simulate, worker
+from gateway.commands import config, demo, devices, holds, keys, receipts, send, serve, simulate, worker
 from gateway.commands.failure import INTERRUPTED, CommandFailed
 
 HELP = """Push delivery gateway for digital wallets.
@@ -34,6 +34,7 @@ app.command("simulate")(simulate.simulate)
 app.command("send")(send.send)
 app.command("receipts")(receipts.receipts)
 app.add_typer(devices.app)
+app.add_typer(holds.app)
 app.add_typer(config.app)
 app.add_typer(keys.app)
 app.command("worker", hidden=True)(worker.worker)

@@ -39,6 +39,15 @@ class Peers:
             raise Unavailable(f"worker {number} does not answer") from error
         return Cancelled(answer.cancelled, from_state(answer.state))
 
+    async def holds(self, number: int, action: pb.HoldAction, app: str) -> dict[str, int]:
+        """List a worker's holds of dead tokens, and end one. Raises Unavailable if it does not answer."""
+        request = pb.HoldsRequest(action=action, app=app)
+        try:
+            answer = await self._stub(number).Holds(request, timeout=_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            raise Unavailable(f"worker {number} does not answer") from error
+        return dict(answer.held)
+
     async def close(self) -> None:
         """Hang up on all."""
         for channel in self._channels.values():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -131,6 +132,15 @@ def breaker_settings(settings: DispatchSettings) -> BreakerSettings:
     )
 
 
+def mass_death_settings(settings: Settings) -> MassDeathSettings:
+    """Return how the mass-death guard behaves."""
+    own = settings.mass_death
+    return MassDeathSettings(
+        window_ms=own.window_s * 1_000, min_deaths=own.min_answers, death_percent=round(own.max_share * 100),
+        hold_ms=own.hold_s * 1_000,
+    )  # fmt: skip
+
+
 def add_routes(settings: Settings, routes: Routes, maker: ChannelMaker) -> None:
     """Make the routes of all apps that have none yet, with their channels."""
     rng = random.Random()  # noqa: S311  # jitter
@@ -165,84 +175,129 @@ def archive_of(data_dir: Path) -> Archive:
 
 async def assemble(settings: Settings, number: int, tasks: asyncio.TaskGroup, *, listening: bool) -> Parts:
     """Open the stores and wire one worker. Raises PushError when something cannot be opened."""
-    secret = load_secret(settings.data_dir)
-    clock = SystemClock()
-    metrics = Metrics([app.id for app in settings.apps])
+    base = await _open(settings, number)
+    sending = _wire_sending(base)
+    taking = _wire_taking(base, sending, tasks)
+    scopes, peers = taking.scopes, Peers(settings.data_dir / "run")
+    tracking = Tracking(archive=taking.archive, canceller=taking.canceller, peers=peers, scopes=scopes, number=number)
+    interceptor = CallInterceptor(CallerBook(settings.callers), base.metrics)
+    delivery = DeliveryServicer(taking.intake, tracking, scopes)
+    devices = DeviceServicer(base.registry, scopes, base.clock)
+    siblings = WorkerServicer(taking.canceller, scopes, sending.retirer)
+    return Parts(
+        number=number, journal=base.journal, registry=base.registry, archive=taking.archive, routes=sending.routes,
+        channels=sending.channels, queue=sending.queue, flows=sending.flows, intake=taking.intake,
+        dispatcher=sending.dispatcher, settler=sending.settler, retirer=sending.retirer, schedule=taking.schedule,
+        reviver=taking.reviver, tracking=tracking, peers=peers, interceptor=interceptor, metrics=base.metrics,
+        socket=WorkerSocket(settings.data_dir / "run", number, siblings), clock=base.clock, delivery=delivery,
+        devices=devices, siblings=siblings, buckets=base.buckets, tags=base.secret.derive("tags"),
+        server=PublicServer(settings.server, interceptor, delivery, devices) if listening else None,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """What everything else stands on."""
+
+    settings: Settings
+    secret: SipHash
+    clock: SystemClock
+    metrics: Metrics
+    journal: SqliteJournal
+    registry: SqliteRegistry
+    dedup: DedupWindow
+    buckets: TokenBuckets
+    rules: RuleBook
+    underway: Underway
+
+
+@dataclass(frozen=True, slots=True)
+class _Sending:
+    """From the lanes to the providers and back."""
+
+    routes: Routes
+    queue: DeliveryQueue
+    flows: FlowBook
+    retirer: Retirer
+    settler: Settler
+    dispatcher: Dispatcher
+    channels: ChannelMaker
+
+
+@dataclass(frozen=True, slots=True)
+class _Taking:
+    """From the callers to the lanes."""
+
+    scopes: Scopes
+    schedule: Schedule
+    reviver: Reviver
+    archive: Archive
+    canceller: Canceller
+    intake: Intake
+
+
+async def _open(settings: Settings, number: int) -> _Base:
+    metrics, clock = Metrics([app.id for app in settings.apps]), SystemClock()
     shared = shared_file.shared_directory(settings.data_dir)
     journal = await SqliteJournal.open(
         settings.data_dir, number, journal_options(settings), observe=lambda commit: _observe(metrics, commit)
     )
-    registry = await SqliteRegistry.open(settings.data_dir)
     dedup = DedupWindow(shared_file.attach(shared / DEDUP_FILE), number)
     await restore_own(dedup, journal, number, clock.unix_ms())
     dedup.begin()
     rules = rule_book(settings)
-    buckets = TokenBuckets(shared_file.attach(shared / BUCKETS_FILE), rules.rates)
-    return _wire(settings, number, tasks, secret, clock, metrics, journal, registry, dedup, buckets, rules, listening)
+    return _Base(
+        settings=settings, secret=load_secret(settings.data_dir), clock=clock, metrics=metrics, journal=journal,
+        registry=await SqliteRegistry.open(settings.data_dir), dedup=dedup, rules=rules, underway=Underway(),
+        buckets=TokenBuckets(shared_file.attach(shared / BUCKETS_FILE), rules.rates),
+    )  # fmt: skip
 
 
-def _wire(
-    settings: Settings, number: int, tasks: asyncio.TaskGroup, secret: SipHash, clock: SystemClock, metrics: Metrics,
-    journal: SqliteJournal, registry: SqliteRegistry, dedup: DedupWindow, buckets: TokenBuckets, rules: RuleBook,
-    listening: bool,
-) -> Parts:  # fmt: skip
-    own = settings.dispatch
+def _wire_sending(base: _Base) -> _Sending:
+    own, clock, metrics = base.settings.dispatch, base.clock, base.metrics
     routes = Routes([])
     queue = DeliveryQueue(Fanout(own.max_pending, own.batch_size, int(own.linger_ms * 1_000_000)))
-    underway, schedule, flows = Underway(), Schedule(clock), FlowBook(secret.derive("flows"), rules, routes)
-    mass_death = MassDeathSettings(
-        window_ms=settings.mass_death.window_s * 1_000, min_deaths=settings.mass_death.min_answers,
-        death_percent=round(settings.mass_death.max_share * 100), hold_ms=settings.mass_death.hold_s * 1_000,
-    )  # fmt: skip
-    retirer = Retirer(registry, mass_death, metrics, clock)
-    retries = RetryWheel(clock, lambda due: dispatcher.requeue(due))
+    retirer = Retirer(base.registry, mass_death_settings(base.settings), metrics, clock)
     settler = Settler(
-        routes=routes, queue=queue, retries=retries, journal=journal, underway=underway, retirer=retirer,
-        metrics=metrics, clock=clock, backoff=Backoff(own.backoff_base_ms, own.backoff_cap_ms),
-        max_attempts=own.max_attempts, rng=random.Random(),  # noqa: S311  # jitter
+        routes=routes, queue=queue, retries=RetryWheel(clock, lambda due: dispatcher.requeue(due)),
+        journal=base.journal, underway=base.underway, retirer=retirer, metrics=metrics, clock=clock,
+        backoff=Backoff(own.backoff_base_ms, own.backoff_cap_ms), max_attempts=own.max_attempts,
+        rng=random.Random(),  # noqa: S311  # jitter
     )  # fmt: skip
     dispatcher = Dispatcher(
-        routes=routes, queue=queue, settler=settler, buckets=buckets, metrics=metrics, clock=clock,
+        routes=routes, queue=queue, settler=settler, buckets=base.buckets, metrics=metrics, clock=clock,
         batch_size=own.batch_size,
     )  # fmt: skip
-    maker = ChannelMaker(Answers(routes, settler, dispatcher), own.request_timeout_s)
-    add_routes(settings, routes, maker)
+    channels = ChannelMaker(Answers(routes, settler, dispatcher), own.request_timeout_s)
+    add_routes(base.settings, routes, channels)
+    flows = FlowBook(base.secret.derive("flows"), base.rules, routes)
+    return _Sending(routes, queue, flows, retirer, settler, dispatcher, channels)
+
+
+def _wire_taking(base: _Base, sending: _Sending, tasks: asyncio.TaskGroup) -> _Taking:
+    own, clock, metrics, journal = base.settings.dispatch, base.clock, base.metrics, base.journal
+    schedule, scopes = Schedule(clock), Scopes(providers_of(base.settings), base.secret.derive("tags"))
     planner = Planner(
-        routes=routes, registry=registry, queue=queue, flows=flows, settler=settler, dispatcher=dispatcher,
-        underway=underway, schedule=schedule, hasher=secret.derive("devices"), metrics=metrics, clock=clock,
+        registry=base.registry, queue=sending.queue, flows=sending.flows, settler=sending.settler,
+        dispatcher=sending.dispatcher, underway=base.underway, schedule=schedule,
+        hasher=base.secret.derive("devices"), metrics=metrics, clock=clock,
     )  # fmt: skip
-    tags = secret.derive("tags")
-    scopes = Scopes(providers_of(settings), tags)
     reviver = Reviver(
-        journal=journal, scopes=scopes, underway=underway, planner=planner, settler=settler, schedule=schedule,
-        metrics=metrics,
+        journal=journal, scopes=scopes, underway=base.underway, planner=planner, settler=sending.settler,
+        schedule=schedule, metrics=metrics,
     )  # fmt: skip
-    archive = archive_of(settings.data_dir)
+    archive = archive_of(base.settings.data_dir)
     canceller = Canceller(
-        journal=journal, underway=underway, schedule=schedule, reviver=reviver, settler=settler, archive=archive
-    )
+        journal=journal, underway=base.underway, schedule=schedule, reviver=reviver, settler=sending.settler,
+        archive=archive,
+    )  # fmt: skip
     intake = Intake(
-        journal=journal, dedup=dedup, hasher=secret.derive("idempotency"),
+        journal=journal, dedup=base.dedup, hasher=base.secret.derive("idempotency"),
         admission=Admission(own.max_pending, own.marketing_share, own.service_share),
-        precheck=lambda notification: check_content(routes, notification), pending=lambda: queue.in_use,
-        accepted=planner.accept, tasks=tasks, metrics=metrics, clock=clock,
+        precheck=lambda notification: check_content(sending.routes, notification),
+        pending=lambda: sending.queue.in_use, accepted=planner.accept, tasks=tasks, metrics=metrics, clock=clock,
     )  # fmt: skip
-    run_dir = settings.data_dir / "run"
-    run_dir.mkdir(mode=0o700, exist_ok=True)
-    peers = Peers(run_dir)
-    tracking = Tracking(archive=archive, canceller=canceller, peers=peers, scopes=scopes, number=number)
-    interceptor = CallInterceptor(CallerBook(settings.callers), metrics)
-    delivery, device_service = DeliveryServicer(intake, tracking, scopes), DeviceServicer(registry, scopes, clock)
-    server = PublicServer(settings.server, interceptor, delivery, device_service) if listening else None
-    siblings = WorkerServicer(canceller, scopes)
-    socket = WorkerSocket(run_dir, number, siblings)
-    return Parts(
-        number=number, journal=journal, registry=registry, archive=archive, routes=routes, channels=maker, queue=queue,
-        flows=flows, intake=intake, dispatcher=dispatcher, settler=settler, retirer=retirer, schedule=schedule,
-        reviver=reviver, tracking=tracking, peers=peers, socket=socket, interceptor=interceptor, metrics=metrics,
-        clock=clock, server=server, delivery=delivery, devices=device_service, siblings=siblings, buckets=buckets,
-        tags=tags,
-    )  # fmt: skip
+    return _Taking(scopes, schedule, reviver, archive, canceller, intake)
 
 
 def check_content(routes: Routes, notification: Notification) -> None:

@@ -16,7 +16,7 @@ from gateway.worker_report import OK, Checks, ReportPipe
 
 # A batch makes thousands of short-lived objects and no cycles; collecting every 700 of them cost 8 % of the time.
 _GC_THRESHOLDS = (50_000, 20, 50)
-# The journal's thread needs the interpreter a few times per commit; at the default of 5 ms a busy loop made payments wait.
+# The journal's thread needs the interpreter a few times per commit; at Python's 5 ms a busy loop made payments wait.
 _SWITCH_S = 0.0005
 
 

@@ -25,8 +25,8 @@ _LOOK_AGAIN_NS = 50_000_000
 class Dispatcher:
     """Pumps each route on the event loop; every wake-up is a callback, nothing awaits.
 
-    A tenth of a route's streams is kept from marketing, so that a payment finds one free in the middle of a campaign, and
-    marketing has no more in flight than the way to the provider carries without a queue.
+    A tenth of a route's streams is kept from marketing, so that a payment finds one free in the middle of a campaign,
+    and marketing has no more in flight than the way to the provider carries without a queue.
     """
 
     def __init__(

@@ -199,7 +199,8 @@ class Intake:
                 await asyncio.sleep(0)
             try:
                 body = message.SerializeToString(deterministic=True)
-                notification, key = scope.reader.read(body, now_unix_ms) or await self._read(message, scope, now_unix_ms)
+                quick = scope.reader.read(body, now_unix_ms)
+                notification, key = quick or await self._read(message, scope, now_unix_ms)
                 wanted = len(notification.targets) + len(notification.user_ids)
                 self._admission.check(notification.klass, pending, wanted)
                 if len(body) > _SURELY_FITS or _is_special(notification):

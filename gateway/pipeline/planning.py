@@ -17,7 +17,7 @@ from gateway.pipeline.clock import Clock
 from gateway.pipeline.dispatch import Dispatcher
 from gateway.pipeline.flows import FlowBook
 from gateway.pipeline.queue import DeliveryQueue
-from gateway.pipeline.routes import Route, Routes
+from gateway.pipeline.routes import Route
 from gateway.pipeline.schedule import Schedule
 from gateway.pipeline.settle import Settler
 from gateway.pipeline.underway import Underway
@@ -47,11 +47,10 @@ class Planner:
     """Turns notifications into queued deliveries, and ends those that have nowhere to go."""
 
     def __init__(
-        self, *, routes: Routes, registry: DeviceRegistry, queue: DeliveryQueue, flows: FlowBook,
+        self, *, registry: DeviceRegistry, queue: DeliveryQueue, flows: FlowBook,
         settler: Settler, dispatcher: Dispatcher, underway: Underway, schedule: Schedule,
         hasher: SipHash, metrics: Metrics, clock: Clock,
     ) -> None:  # fmt: skip
-        self._routes = routes
         self._registry = registry
         self._queue = queue
         self._flows = flows

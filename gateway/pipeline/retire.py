@@ -62,6 +62,22 @@ class Retirer:
         self._count += 1
         self._pending.set()
 
+    def held(self) -> dict[str, int]:
+        """Return how many retirements the guard holds back, by app."""
+        return self._guard.held()
+
+    def release(self, app: str) -> None:
+        """End a hold because the deaths are real: its tokens are removed."""
+        found = self._guard.release(app)
+        self._logger.info("hold_released", app=app, tokens=len(found))
+        self._waiting.setdefault(app, []).extend(found)
+        self._count += len(found)
+        self._pending.set()
+
+    def forget(self, app: str) -> None:
+        """End a hold because the deaths were a fault of ours: its tokens stay."""
+        self._logger.info("hold_forgotten", app=app, tokens=self._guard.forget(app))
+
     async def run(self) -> None:
         """Until cancelled, remove what was collected."""
         while True:

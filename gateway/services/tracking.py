@@ -65,6 +65,9 @@ class Tracking:
         closed = asyncio.ensure_future(self._closed.wait())
         try:
             positions = await self._start(cursor)
+            if not cursor and not until_caught_up:
+                # "From now on" has to survive a disconnect before the first receipt.
+                yield [], format_cursor(positions)
             quiet_s = 0.0
             while not self._closed.is_set():
                 receipts, moved = await self._archive.read(positions)

@@ -7,6 +7,7 @@ from typing import cast
 from core.errors import PushError
 from gateway.interceptors import Context
 from gateway.pipeline.cancel import Canceller
+from gateway.pipeline.retire import Retirer
 from gateway.receipts import to_state
 from gateway.scopes import Scopes
 from gateway.status import Abortable, abort
@@ -17,9 +18,10 @@ from protos.walletpush.internal.v1.worker_pb2_grpc import WorkerServiceServicer
 class WorkerServicer(WorkerServiceServicer):
     """Trusts who can open the socket: it lies in a directory of the gateway's own user."""
 
-    def __init__(self, canceller: Canceller, scopes: Scopes) -> None:
+    def __init__(self, canceller: Canceller, scopes: Scopes, retirer: Retirer) -> None:
         self._canceller = canceller
         self._scopes = scopes
+        self._retirer = retirer
 
     def set_scopes(self, scopes: Scopes) -> None:
         """Take new apps after a reload."""
@@ -36,3 +38,12 @@ class WorkerServicer(WorkerServiceServicer):
         except PushError as error:
             await abort(cast(Abortable, context), error)
         return pb.CancelResponse(cancelled=cancelled, state=to_state(state))
+
+    async def Holds(self, request: pb.HoldsRequest, context: Context) -> pb.HoldsResponse:  # noqa: N802
+        """List the holds of the mass-death guard, and end one."""
+        held = self._retirer.held()
+        if request.action == pb.HOLD_ACTION_RELEASE:
+            self._retirer.release(request.app)
+        elif request.action == pb.HOLD_ACTION_FORGET:
+            self._retirer.forget(request.app)
+        return pb.HoldsResponse(held=held)

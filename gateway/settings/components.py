@@ -217,9 +217,9 @@ class DispatchSettings(Component):
     """Answers needed before a breaker may open."""
     breaker_fault_share: float = Field(default=0.5, gt=0, le=1)
     """A breaker opens when this share of answers are faults."""
-    breaker_open_s: float = Field(default=5.0, gt=0, le=3600)
+    breaker_open_s: float = Field(default=1.0, gt=0, le=3600)
     """First wait before a probe; doubles while probes fail."""
-    breaker_open_cap_s: float = Field(default=120.0, gt=0, le=3600)
+    breaker_open_cap_s: float = Field(default=15.0, gt=0, le=3600)
     """Largest wait before a probe."""
     breaker_probes: int = Field(default=5, ge=1, le=1000)
     """Deliveries tried in a probe."""
