@@ -50,7 +50,9 @@ class ShowsKey(grpc.AuthMetadataPlugin):
 def target(simulators: Simulators, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     digest = hashlib.sha256(b"wp_hostile").hexdigest()
     caller = f'[[callers]]\nname = "hostile"\nkey_sha256 = ["{digest}"]\napps = ["*"]\nmay_manage_devices = true\n'
-    running = Gateway(tmp_path_factory.mktemp("hostile"), app_toml(simulators) + FAST + caller)
+    # Pages of the shared window count as the worker's once touched; a small one is known whole before it is measured.
+    settings = f"{app_toml(simulators)}{FAST}{caller}[dedup]\ncapacity = 131072\n"
+    running = Gateway(tmp_path_factory.mktemp("hostile"), settings)
     running.start()
     yield running
     running.end()
@@ -79,11 +81,14 @@ def delivery(channel: grpc.Channel) -> DeliveryServiceStub:
 
 @pytest.fixture(scope="module")
 def worker(target: Gateway, delivery: DeliveryServiceStub) -> psutil.Process:
-    """The one worker, after some ordinary work and before anything hostile."""
+    """The one worker, after ordinary work, the largest that is allowed among it, and before anything hostile."""
     for _ in range(5):
-        batch = delivery_pb2.SendBatchRequest(notifications=[payment() for _ in range(400)])
+        batch = delivery_pb2.SendBatchRequest(notifications=[payment() for _ in range(1_000)])
         results = delivery.SendBatch(batch, timeout=TIMEOUT_S).results
         final(delivery, results[-1].notification_id)
+    campaign = payment()
+    campaign.devices.extend(apns_device(f"warm-{i}") for i in range(9_999))
+    final(delivery, send(delivery, campaign).notification_id, 40.0)
     (found,) = target.worker_processes()
     return found
 
