@@ -46,7 +46,7 @@ class Peers:
             answer = await self._stub(number).Holds(request, timeout=_TIMEOUT_S)
         except grpc.aio.AioRpcError as error:
             raise Unavailable(f"worker {number} does not answer") from error
-        return dict(answer.held)
+        return dict(answer.held_tokens)
 
     async def close(self) -> None:
         """Hang up on all."""

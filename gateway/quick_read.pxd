@@ -10,7 +10,6 @@ cdef struct Span:
 
 cdef struct Message:
     Span key
-    Span app
     Span content
     Span collapse_key
     Span ttl
@@ -18,6 +17,15 @@ cdef struct Message:
     uint64_t klass
     uint64_t push_type
     bint has_content
+
+
+cdef struct Words:
+    Span title
+    Span body
+    Span link
+    Span sound
+    Span thread
+    int badge
 
 
 cdef class AppScope:
@@ -39,4 +47,7 @@ cdef class QuickReader:
     cdef object _target(self, Span device, uint64_t providers)
     cdef object _content(self, Span span)
     cdef object _build(self, Message *message, int64_t now_unix_ms)
-    cdef dict _entry(self, Span span, dict data, Py_ssize_t *total)
+    cdef bint _take(self, uint64_t field, Span span, Message *message) except -1
+    cdef bint _add_recipient(self, uint64_t field, Span span) except -1
+    cdef bint _split(self, Span span, Words *words, dict data) except -1
+    cdef bint _add_entry(self, Span span, dict data, Py_ssize_t *total) except -1

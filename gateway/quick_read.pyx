@@ -191,6 +191,7 @@ cdef class QuickReader:
         """
         cdef Message message
         cdef const uint8_t *at = <const uint8_t *>PyBytes_AS_STRING(body)
+        self._app = None
         self._targets.clear()
         self._users.clear()
         try:
@@ -229,62 +230,66 @@ cdef class QuickReader:
         """Split the message into spans and check all but the content; False leaves it to the general way."""
         cdef Span nothing = Span(b"", 0)
         cdef Span span
-        cdef uint64_t tag, providers = 0
-        cdef AppScope app = None
-        message[0] = Message(nothing, nothing, nothing, nothing, nothing, nothing, 0, 0, False)
+        cdef uint64_t tag, number
+        message[0] = Message(nothing, nothing, nothing, nothing, nothing, 0, 0, False)
         while at < end:
             if not take_varint(&at, end, &tag):
                 return False
-            if tag == (5 << 3 | VARINT):
-                if not take_varint(&at, end, &message.klass):
+            if tag == (5 << 3 | VARINT) or tag == (12 << 3 | VARINT):
+                if not take_varint(&at, end, &number):
                     return False
-                continue
-            if tag == (12 << 3 | VARINT):
-                if not take_varint(&at, end, &message.push_type) or message.push_type != ALERT:
+                if tag >> 3 == 5:
+                    message.klass = number
+                elif number == ALERT:
+                    message.push_type = number
+                else:
                     return False
-                continue
-            if tag & 7 != LENGTH or not take_span(&at, end, &span):
-                return False
-            tag >>= 3
-            if tag == 4:
-                if app is None:
-                    return False
-                target = self._target(span, providers)
-                if target is None or len(self._targets) >= MAX_RECIPIENTS:
-                    return False
-                self._targets.append(target)
-            elif tag == 3:
-                if not is_plain(span, 1, 128) or len(self._users) >= MAX_RECIPIENTS:
-                    return False
-                self._users.append(text(span))
-            elif tag == 1:
-                message.key = span
-            elif tag == 2:
-                app = self._apps.get(span.at[:span.size])
-                if app is None:
-                    return False
-                providers = app.providers
-                self._app = app
-            elif tag == 6:
-                message.content = span
-                message.has_content = True
-            elif tag == 8:
-                message.collapse_key = span
-            elif tag == 9:
-                # An empty one is a lifetime of nothing, not none.
-                if span.size == 0:
-                    return False
-                message.ttl = span
-            elif tag == 13:
-                message.campaign = span
-            else:
+            elif tag & 7 != LENGTH or not take_span(&at, end, &span) or not self._take(tag >> 3, span, message):
                 return False
         return (
-            app is not None and message.has_content and 1 <= message.klass <= 4
+            self._app is not None and message.has_content and 1 <= message.klass <= 4
             and 1 <= len(self._targets) + len(self._users) <= MAX_RECIPIENTS
             and is_plain(message.key, 1, 128) and is_plain(message.campaign, 0, 64)
             and is_visible(message.collapse_key, 64, 0x20)
         )
+
+    cdef bint _take(self, uint64_t field, Span span, Message *message) except -1:
+        """Take one field that has a length; False leaves the message to the general way."""
+        if field == 3 or field == 4:
+            return self._add_recipient(field, span)
+        if field == 1:
+            message.key = span
+        elif field == 2:
+            self._app = self._apps.get(span.at[:span.size])
+            return self._app is not None
+        elif field == 6:
+            message.content = span
+            message.has_content = True
+        elif field == 8:
+            message.collapse_key = span
+        elif field == 9:
+            message.ttl = span
+            # An empty one is a lifetime of nothing, not none.
+            return span.size > 0
+        elif field == 13:
+            message.campaign = span
+        else:
+            return False
+        return True
+
+    cdef bint _add_recipient(self, uint64_t field, Span span) except -1:
+        if len(self._targets) + len(self._users) >= MAX_RECIPIENTS:
+            return False
+        if field == 3:
+            if is_plain(span, 1, 128):
+                self._users.append(text(span))
+                return True
+            return False
+        target = self._target(span, self._app.providers) if self._app is not None else None
+        if target is None:
+            return False
+        self._targets.append(target)
+        return True
 
     cdef object _target(self, Span device, uint64_t providers):
         cdef const uint8_t *at = device.at
@@ -316,67 +321,73 @@ cdef class QuickReader:
 
     cdef object _content(self, Span span):
         """Return the Content, or None; links to images and videos are the general way's."""
+        cdef Span nothing = Span(b"", 0)
+        cdef Words words = Words(nothing, nothing, nothing, nothing, nothing, -1)
+        cdef dict data = {}
+        if not self._split(span, &words, data):
+            return None
+        if not (
+            is_plain(words.title, 0, 256) and is_plain(words.body, 0, 4000)
+            and is_plain(words.sound, 0, 128) and is_plain(words.thread, 0, 64)
+        ):
+            return None
+        if words.link.size and not is_safe_link(words.link):
+            return None
+        if not (words.title.size or words.body.size or data or words.badge >= 0):
+            return None
+        return new_tuple(CONTENT, (
+            text(words.title), text(words.body), "", "", text(words.link), words.badge, text(words.sound),
+            text(words.thread), data or None, "", None, None,
+        ))
+
+    cdef bint _split(self, Span span, Words *words, dict data) except -1:
+        """Split the content into spans and fill its data; False leaves it to the general way."""
         cdef const uint8_t *at = span.at
         cdef const uint8_t *end = at + span.size
         cdef uint64_t tag, badge
-        cdef int shown_badge = -1
-        cdef Span nothing = Span(b"", 0)
-        cdef Span title = nothing, body = nothing, link = nothing, sound = nothing, thread = nothing, entry
-        cdef dict data = None
+        cdef Span entry
         cdef Py_ssize_t total = 0
         while at < end:
             if not take_varint(&at, end, &tag):
-                return None
+                return False
             if tag == (6 << 3 | VARINT):
                 if not take_varint(&at, end, &badge) or badge > 99_999:
-                    return None
-                shown_badge = <int>badge
+                    return False
+                words.badge = <int>badge
                 continue
             if tag & 7 != LENGTH or not take_span(&at, end, &entry):
-                return None
+                return False
             tag >>= 3
             if tag == 1:
-                title = entry
+                words.title = entry
             elif tag == 2:
-                body = entry
+                words.body = entry
             elif tag == 5:
-                link = entry
+                words.link = entry
             elif tag == 7:
-                sound = entry
+                words.sound = entry
             elif tag == 8:
-                thread = entry
-            elif tag == 9:
-                data = self._entry(entry, data, &total)
-                if data is None:
-                    return None
-            else:
-                return None
-        if not (is_plain(title, 0, 256) and is_plain(body, 0, 4000) and is_plain(sound, 0, 128) and is_plain(thread, 0, 64)):
-            return None
-        if link.size and not is_safe_link(link) or not (title.size or body.size or data or shown_badge >= 0):
-            return None
-        return new_tuple(CONTENT, (
-            text(title), text(body), "", "", text(link), shown_badge, text(sound), text(thread), data, "", None, None,
-        ))
+                words.thread = entry
+            elif tag != 9 or not self._add_entry(entry, data, &total):
+                return False
+        return True
 
-    cdef dict _entry(self, Span span, dict data, Py_ssize_t *total):
-        """Add one entry of the data map; None if it is not for here."""
+    cdef bint _add_entry(self, Span span, dict data, Py_ssize_t *total) except -1:
+        """Add one entry of the data map; False leaves it to the general way."""
         cdef const uint8_t *at = span.at
         cdef const uint8_t *end = at + span.size
         cdef uint64_t tag
         cdef Span key = Span(b"", 0), value = Span(b"", 0)
         while at < end:
-            if not take_varint(&at, end, &tag):
-                return None
-            if not take_span(&at, end, &key if tag == (1 << 3 | LENGTH) else &value) or tag & 7 != LENGTH or tag > 18:
-                return None
+            if not take_varint(&at, end, &tag) or tag != (1 << 3 | LENGTH) and tag != (2 << 3 | LENGTH):
+                return False
+            if not take_span(&at, end, &key if tag >> 3 == 1 else &value):
+                return False
         total[0] += key.size + value.size
         if not (is_plain(key, 1, 64) and is_plain(value, 0, 2048)) or is_reserved(key) or total[0] > 4000:
-            return None
-        if data is None:
-            data = {}
+            return False
         data[text(key)] = text(value)
-        return data if len(data) <= MAX_DATA else None
+        return len(data) <= MAX_DATA
 
 
 cdef int64_t expiry(Span ttl, int64_t now_unix_ms) noexcept:

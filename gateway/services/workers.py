@@ -46,4 +46,4 @@ class WorkerServicer(WorkerServiceServicer):
             self._retirer.release(request.app)
         elif request.action == pb.HOLD_ACTION_FORGET:
             self._retirer.forget(request.app)
-        return pb.HoldsResponse(held=held)
+        return pb.HoldsResponse(held_tokens=held)

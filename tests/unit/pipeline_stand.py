@@ -92,7 +92,7 @@ class Stand:
             self.routes.add(route)
         self.apns, self.fcm = self.channels
         self.planner = Planner(
-            routes=self.routes, registry=self.registry, queue=self.queue, flows=self.flows, settler=self.settler,
+            registry=self.registry, queue=self.queue, flows=self.flows, settler=self.settler,
             dispatcher=self.dispatcher, underway=self.underway, schedule=self.schedule,
             hasher=HASHER.derive("devices"), metrics=self.metrics, clock=self.clock,
         )  # fmt: skip
