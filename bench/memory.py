@@ -109,7 +109,8 @@ async def restart(session: aiohttp.ClientSession, found: Simulators, options: St
         back_s = time.perf_counter() - began
         used = worker.cpu_times()
         now = sample(worker, count)
-    table = Table("ready after s", "all waiting again after s", "CPU s", "RSS MiB", "own MiB", "journal MiB", title="restart")
+    columns = ("ready after s", "all waiting again after s", "CPU s", "RSS MiB", "own MiB", "journal MiB")
+    table = Table(*columns, title=f"restart over {count:,}")
     journal = sum(path.stat().st_size for path in (found.directory / "data").rglob("*") if path.is_file())
     table.add_row(
         f"{ready_s:.1f}", f"{back_s:.1f}", f"{used.user + used.system:.1f}", f"{now.rss / _MIB:,.0f}",
