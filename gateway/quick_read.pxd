@@ -2,10 +2,7 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-
-cdef struct Span:
-    const uint8_t *at
-    Py_ssize_t size
+from gateway.wire_spans cimport Span
 
 
 cdef struct Message:
