@@ -27,6 +27,26 @@ cdef inline uint32_t lane_of(uint32_t route, uint32_t priority) noexcept nogil:
     return route * PRIORITIES + priority
 
 
+cdef int64_t highest_route(
+    Py_ssize_t n, const uint16_t[::1] routes, const uint8_t[::1] priorities, const uint64_t[::1] flows,
+    const uint8_t[::1] weights,
+) except -1:
+    """Return the highest route of a push, having checked the lengths and ranges of what goes with its slots."""
+    cdef Py_ssize_t i
+    cdef uint32_t top = 0
+    if routes.shape[0] != n or priorities.shape[0] != n or flows.shape[0] != n:
+        raise ValueError(
+            f"{routes.shape[0]} routes, {priorities.shape[0]} priorities, {flows.shape[0]} flows for {n} slots"
+        )
+    if weights is not None and weights.shape[0] != n:
+        raise ValueError(f"{weights.shape[0]} weights for {n} slots")
+    for i in range(n):
+        if priorities[i] >= PRIORITIES or weights is not None and weights[i] == 0:
+            raise ValueError(f"element {i}: priorities go from 0 to 7, weights from 1 to 255")
+        top = max(top, routes[i])
+    return top
+
+
 @cython.final
 cdef class Fanout(Lanes):
     """Lanes of slots: strict priority between the classes of a route, deficit round robin between the flows of a lane.
@@ -118,20 +138,9 @@ cdef class Fanout(Lanes):
         Raises ValueError, having queued none, if lengths differ, a value is out of range, or a slot is not held.
         """
         cdef Py_ssize_t i, n = slots.shape[0]
-        cdef uint32_t top = 0
         cdef uint32_t lane, flow = NONE
         cdef Node *node
-        if routes.shape[0] != n or priorities.shape[0] != n or flows.shape[0] != n:
-            raise ValueError(
-                f"{routes.shape[0]} routes, {priorities.shape[0]} priorities, {flows.shape[0]} flows for {n} slots"
-            )
-        if weights is not None and weights.shape[0] != n:
-            raise ValueError(f"{weights.shape[0]} weights for {n} slots")
-        for i in range(n):
-            if priorities[i] >= PRIORITIES or weights is not None and weights[i] == 0:
-                raise ValueError(f"element {i}: priorities go from 0 to 7, weights from 1 to 255")
-            top = max(top, routes[i])
-        self._grow_routes(top + 1)
+        self._grow_routes(1 + highest_route(n, routes, priorities, flows, weights))
         self._grow_flows(<uint64_t>self._flow_count + n)
         self._choose(slots, HELD)
         for i in range(n):

@@ -60,40 +60,26 @@ cdef class ReceiptLog:
         """
         cdef Py_ssize_t i, count = len(deliveries)
         cdef Delivery delivery
-        cdef Notification notification
         cdef object outcome, last_outcome = None
         cdef SegmentSlot* slot = NULL
         cdef EventHead head
         cdef const char* reason = NULL
-        cdef const char* message_id
         check_states(count, len(outcomes), states)
         memset(&head, 0, sizeof(head))
         head.at_unix_ms = at_unix_ms
         for i in range(count):
             delivery = <Delivery?>deliveries[i]
-            notification = delivery.notification
             outcome = outcomes[i]
             if outcome is not last_outcome:
                 reason = bounded_utf8(outcome.reason, MAX_REASON, &head.reason_bytes)
                 head.status = outcome.status
                 last_outcome = outcome
-            if slot == NULL or slot.segment != notification.segment:
-                slot = self.slot_of(notification.segment)
-            head.device_key = delivery.device_key
-            head.index = notification.index
-            head.tenant_tag = notification.tenant_tag
-            head.app_tag = notification.app_tag
-            head.attempts = delivery.attempts
-            head.provider = delivery.provider
+            if slot == NULL or slot.segment != delivery.notification.segment:
+                slot = self.slot_of(delivery.notification.segment)
             head.state = states[i]
-            head.flags = POSSIBLY_DELIVERED if delivery.possibly_delivered else 0
-            message_id = NULL
-            head.message_id_bytes = 0
-            if delivery.provider_message_id is not None:
-                message_id = bounded_utf8(delivery.provider_message_id, MAX_MESSAGE_ID, &head.message_id_bytes)
-            self.put(slot, &head, reason, message_id)
+            self.put(slot, &head, reason, describe(delivery, &head))
             if head.state != PENDING:
-                self.settle(slot, notification, head.state)
+                self.settle(slot, delivery.notification, head.state)
 
     def close_many(self, list notifications not None, uint8_t state, str reason not None, int64_t at_unix_ms):
         """Close notifications that end without a further delivery, with one event of device_key 0 each.
@@ -313,6 +299,22 @@ cdef int check_states(Py_ssize_t deliveries, Py_ssize_t outcomes, const uint8_t[
         if states[i] > SUPPRESSED:
             raise ValueError(f"{states[i]} is not a DeliveryState")
     return 0
+
+
+cdef inline const char* describe(Delivery delivery, EventHead* head) except? NULL:
+    """Write whose event it is into its head; return the provider's id of the message, NULL if there is none."""
+    cdef Notification notification = delivery.notification
+    head.device_key = delivery.device_key
+    head.index = notification.index
+    head.tenant_tag = notification.tenant_tag
+    head.app_tag = notification.app_tag
+    head.attempts = delivery.attempts
+    head.provider = delivery.provider
+    head.flags = POSSIBLY_DELIVERED if delivery.possibly_delivered else 0
+    head.message_id_bytes = 0
+    if delivery.provider_message_id is None:
+        return NULL
+    return bounded_utf8(delivery.provider_message_id, MAX_MESSAGE_ID, &head.message_id_bytes)
 
 
 cdef const char* bounded_utf8(object text, Py_ssize_t limit, uint8_t* size) except NULL:
