@@ -51,7 +51,6 @@ key_file = {json.dumps(str(files.apns_key))}
 host = "127.0.0.1"
 port = {ports.apns}
 ca_file = {json.dumps(str(files.ca_certificate))}
-pass_type_ids = ["{PASS_TYPE}"]
 [apps.fcm]
 project_id = "{PROJECT_ID}"
 service_account_file = {json.dumps(str(files.service_account))}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 
 from adapters.simulators.faults import Faults
 from protos.walletpush.v1 import delivery_pb2
@@ -70,7 +69,9 @@ def test_more_receipts_than_one_answer_holds_all_come(delivery: DeliveryServiceS
     assert sorted(heard) == sorted(sent)
 
 
-def follow(stub: DeliveryServiceStub, cursor: str = "") -> Iterator[delivery_pb2.WatchReceiptsResponse]:
+def follow(
+    stub: DeliveryServiceStub, cursor: str = ""
+) -> Generator[delivery_pb2.WatchReceiptsResponse, None, None]:
     answers = stub.WatchReceipts(delivery_pb2.WatchReceiptsRequest(cursor=cursor), timeout=TIMEOUT_S)
     try:
         yield from answers
@@ -80,22 +81,15 @@ def follow(stub: DeliveryServiceStub, cursor: str = "") -> Iterator[delivery_pb2
 
 def test_an_empty_cursor_follows_from_now_on(delivery: DeliveryServiceStub) -> None:
     final(delivery, send(delivery, payment()).notification_id)
-    sent: list[str] = []
-    # Nothing tells when the watcher is in place, so there is something to hear of until it heard.
-    heard_it = threading.Event()
-
-    def keep_sending() -> None:
-        for _ in range(50):
-            sent.append(send(delivery, payment()).notification_id)
-            if heard_it.wait(0.1):
-                return
-
-    sender = threading.Thread(target=keep_sending)
-    sender.start()
-    heard = next(iter(follow(delivery))).receipts[0].notification_id
-    heard_it.set()
-    sender.join()
-    assert heard in sent
+    answers = follow(delivery)
+    # The first answer says that the watcher is in place, and from where it may go on elsewhere.
+    begun = next(answers)
+    assert (list(begun.receipts), bool(begun.cursor)) == ([], True)
+    sent = send(delivery, payment()).notification_id
+    heard = next(answer for answer in answers if answer.receipts)
+    assert [receipt.notification_id for receipt in heard.receipts] == [sent]
+    answers.close()
+    assert caught_up(delivery, begun.cursor)[0] == [sent]
 
 
 def test_a_watcher_resumes_after_a_restart(own_gateway: Callable[..., Gateway]) -> None:
@@ -103,8 +97,9 @@ def test_a_watcher_resumes_after_a_restart(own_gateway: Callable[..., Gateway]) 
     gateway.start()
     first = send_many(gateway, 8)
     with gateway.delivery() as stub:
-        heard, cursor = caught_up(stub, "begin")
-        watcher = stub.WatchReceipts(delivery_pb2.WatchReceiptsRequest(cursor=cursor), timeout=TIMEOUT_S)
+        heard, _ = caught_up(stub, "begin")
+        watcher = stub.WatchReceipts(delivery_pb2.WatchReceiptsRequest(), timeout=TIMEOUT_S)
+        cursor = next(watcher).cursor
         assert gateway.stop() == 0
         # The draining worker ends the stream, and says nothing new.
         assert [answer for answer in watcher if answer.receipts] == []
