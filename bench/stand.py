@@ -85,7 +85,6 @@ host = "127.0.0.1"
 port = {ports.apns}
 connections = {options.apns_connections}
 ca_file = {json.dumps(str(credentials.ca_certificate))}
-pass_type_ids = ["pass.com.example.card"]
 [apps.fcm]
 project_id = "{PROJECT_ID}"
 service_account_file = {json.dumps(str(credentials.service_account))}

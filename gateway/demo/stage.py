@@ -22,7 +22,7 @@ from adapters.simulators.client import read_ports
 from adapters.simulators.control import FAULTS
 from adapters.simulators.credentials import KEY_ID, PROJECT_ID, TEAM_ID, TOPIC, SimulatorCredentials, make_credentials
 from adapters.simulators.settings import PORTS_FILE, Ports
-from gateway.demo.plan import APP, PASS_TYPE, Plan
+from gateway.demo.plan import APP, Plan
 from gateway.demo.weather import FAIR
 
 READY_S = 30.0
@@ -160,7 +160,6 @@ topic = "{TOPIC}"
 team_id = "{TEAM_ID}"
 key_id = "{KEY_ID}"
 key_file = {path(str(credentials.apns_key))}
-pass_type_ids = ["{PASS_TYPE}"]
 host = "127.0.0.1"
 port = {ports.apns}
 ca_file = {ca_file}

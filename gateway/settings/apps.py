@@ -28,8 +28,6 @@ class ApnsSettings(Component):
     """PEM certificate, instead of a token key."""
     cert_key_file: CredentialFile | None = Field(default=None, examples=["apns/push.key"])
     """PEM private key of cert_file."""
-    pass_type_ids: tuple[str, ...] = Field(default=(), examples=[["pass.com.example.card"]])
-    """Wallet pass types it may update."""
     host: Host = "api.push.apple.com"
     """Production host."""
     port: int = Field(default=443, ge=1, le=65535)

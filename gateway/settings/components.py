@@ -134,9 +134,6 @@ class LimitOverrides(Component):
     """By campaign id."""
 
 
-Scope = Literal["provider", "app", "tenant", "campaign"]
-
-
 class LimitSettings(Component):
     """How fast deliveries leave; a delivery needs a token from each that is set, none set is no limit."""
 
@@ -152,12 +149,6 @@ class LimitSettings(Component):
     """Named buckets kept at a time."""
     overrides: LimitOverrides = LimitOverrides()
     """Rates for single names."""
-
-    def rate(self, scope: Scope, name: str) -> Rate | None:
-        """Return the rate of one provider, app, tenant or campaign; None is no limit."""
-        overrides: Mapping[str, Rate] = getattr(self.overrides, scope)
-        general: Rate | None = getattr(self, scope)
-        return overrides.get(name, general)
 
 
 class DedupSettings(Component):
@@ -175,11 +166,9 @@ class JournalSettings(Component):
     retention_s: int = Field(default=86_400, ge=60, le=90 * 86400)
     """How long receipts can be read."""
     max_bytes: int = Field(default=8192 * MIB, ge=16 * MIB)
-    """Intake stops with UNAVAILABLE when a worker's file is larger."""
+    """Intake stops with RESOURCE_EXHAUSTED when a worker's file is larger."""
     queue_bytes: int = Field(default=64 * MIB, ge=MIB, le=4096 * MIB)
     """What may wait for the disk before callers are told to wait."""
-    commit_linger_ms: float = Field(default=1.0, ge=0, le=100)
-    """Wait for more work before a commit."""
     commit_bytes: int = Field(default=4 * MIB, ge=64 * 1024, le=64 * MIB)
     """Commit at once when this much waits."""
 
@@ -193,18 +182,12 @@ class DispatchSettings(Component):
     """Marketing is refused above this share of max_pending."""
     service_share: float = Field(default=0.9, gt=0, le=1)
     """Service notifications are refused above this share."""
-    intake_batch_size: int = Field(default=1000, ge=1, le=100_000)
-    """Notifications taken in as one batch."""
-    intake_linger_ms: float = Field(default=0.5, ge=0, le=100)
-    """Wait for more notifications before a batch is closed."""
-    batch_size: int = Field(default=256, ge=1, le=10_000)
+    batch_size: int = Field(default=256, ge=1, le=1_024)
     """Deliveries put on a connection at once."""
     linger_ms: float = Field(default=1.0, ge=0, le=1000)
     """Wait for more deliveries before a batch is sent."""
     request_timeout_s: float = Field(default=30.0, gt=0, le=600)
     """A provider that has not answered by then may have delivered."""
-    default_ttl_s: int = Field(default=86_400, ge=1, le=28 * 86400)
-    """Lifetime of a notification that names none."""
     max_attempts: int = Field(default=20, ge=1, le=1000)
     """Attempts per delivery, within its lifetime."""
     backoff_base_ms: int = Field(default=500, ge=1, le=600_000)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
+from core.token_buckets import Rate
+from gateway.pipeline.limits import NO_LIMIT
 from gateway.settings.components import CallerSettings
 from gateway.settings.loading import SettingsError, load
 from gateway.settings.root import Settings
-from gateway.settings.values import Rate
+from gateway.wiring import rule_book
 
 CALLER = f'[[callers]]\nname = "payments"\napps = ["*"]\nkey_sha256 = ["{"a" * 64}"]\n'
 
@@ -215,10 +218,10 @@ def test_caller_of_an_unknown_app_is_refused(tmp_path: Path) -> None:
 
 def test_override_goes_before_the_general_rate(tmp_path: Path) -> None:
     text = '[limits]\napp = { per_s = 5, burst = 6 }\n[limits.overrides.app."com.x"]\nper_s = 1\nburst = 2\n'
-    limits = load(write(tmp_path, text), {}).limits
-    assert limits.rate("app", "com.x") == Rate(per_s=1, burst=2)
-    assert limits.rate("app", "com.y") == Rate(per_s=5, burst=6)
-    assert limits.rate("tenant", "t") is None
+    rules = rule_book(load(write(tmp_path, text), {}))
+    assert rules.rates[rules.rule_of("app", "com.x") - 1] == Rate(Fraction(1), 2)
+    assert rules.rates[rules.rule_of("app", "com.y") - 1] == Rate(Fraction(5), 6)
+    assert rules.rule_of("tenant", "t") == NO_LIMIT
 
 
 @pytest.mark.parametrize("rate", ["{ per_s = 0, burst = 1 }", "{ per_s = inf, burst = 1 }", "{ per_s = 1, burst = 0 }"])
