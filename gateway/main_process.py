@@ -14,6 +14,7 @@ import uvloop
 from adapters.hotstate import shared_file
 from adapters.journal.reader import JournalReader
 from adapters.journal.sqlite import journal_path
+from adapters.journal.sqlite_file import FileLock, mapped_errors
 from core.dedup import DedupWindow
 from core.errors import StoreFailure
 from core.token_buckets import TokenBuckets
@@ -44,12 +45,15 @@ def serve(settings_path: Path, insecure: bool, workers: int | None = None) -> in
     """
     settings = load(settings_path, insecure=insecure)
     make_data_dir(settings.data_dir)
+    # Before anything else: a second gateway would take the first one's shared memory away, also by failing to start.
+    owned = own_data_dir(settings.data_dir)
     writer = logs.configure(settings.log, process="supervisor")
     try:
         return uvloop.run(_supervise(settings, settings_path.resolve(), insecure, workers or settings.server.workers))
     finally:
         with suppress(OSError):
             shared_file.remove(shared_file.shared_directory(settings.data_dir))
+        owned.release()
         writer.close()
 
 
@@ -107,6 +111,12 @@ def make_data_dir(data_dir: Path) -> None:
             (data_dir / name).mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise StoreFailure(f"cannot make the data directory {data_dir}: {error.strerror}") from error
+
+
+def own_data_dir(data_dir: Path) -> FileLock:
+    """Keep every other gateway out of a data directory until released, or dead. Raises StoreFailure, Unavailable."""
+    with mapped_errors(data_dir):
+        return FileLock(data_dir / "gateway.lock", f"the data directory {data_dir}")
 
 
 def prepare(settings: Settings) -> None:

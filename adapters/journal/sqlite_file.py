@@ -38,16 +38,20 @@ def mapped_errors(path: Path) -> Iterator[None]:
 
 
 class FileLock:
-    """Exclusive ownership of a file, by flock on a side file: the kernel lets go when the process dies."""
+    """Exclusive ownership of what is called name, by flock on a side file: the kernel lets go when the process dies.
 
-    def __init__(self, path: Path) -> None:
+    name: for the error; without one it is the database beside the side file. Raises StoreFailure if another owns it.
+    """
+
+    def __init__(self, path: Path, name: str = "") -> None:
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             owner = os.pread(self._descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(self._descriptor)
-            raise StoreFailure(f"{path.with_suffix('.db').name} is in use by another process (pid {owner})") from None
+            held = name or path.with_suffix(".db").name
+            raise StoreFailure(f"{held} is in use by another process (pid {owner})") from None
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, b"%d\n" % os.getpid(), 0)
 
