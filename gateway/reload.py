@@ -33,6 +33,8 @@ class Reloader:
         self._read = read
         self._logger = get_logger("reload")
         self._rates = rule_book(settings).rates
+        # Also those that an earlier, refused reload made before it failed are still to be started.
+        self._started = len(worker.parts.routes)
         self._lock = asyncio.Lock()
 
     async def reload(self) -> None:
@@ -55,9 +57,9 @@ class Reloader:
         replaced = self._replaced(fresh, found.apps_changed)
         add_routes(fresh, parts.routes, parts.channels)
         await parts.channels.start()
-        for route in parts.routes:
-            if route.app in found.apps_added:
-                await route.channel.start()
+        for route in list(parts.routes)[self._started :]:
+            await route.channel.start()
+            self._started += 1
         for route, channel in replaced:
             await channel.start()
             old, route.channel = route.channel, channel

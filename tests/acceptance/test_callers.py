@@ -6,6 +6,7 @@ import hashlib
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import grpc
 import pytest
@@ -14,7 +15,18 @@ from protos.walletpush.v1 import delivery_pb2, device_pb2, receipt_pb2
 from protos.walletpush.v1.delivery_pb2_grpc import DeliveryServiceStub
 from protos.walletpush.v1.device_pb2_grpc import DeviceServiceStub
 from tests.acceptance.gateway_process import FAST, Gateway, app_toml
-from tests.acceptance.messages import TIMEOUT_S, apns_device, await_that, error_of, fields_of, payment, status_of
+from tests.acceptance.messages import (
+    TIMEOUT_S,
+    apns_device,
+    await_that,
+    error_of,
+    fcm_device,
+    fields_of,
+    final,
+    payment,
+    send,
+    status_of,
+)
 from tests.acceptance.simulators import Simulators
 
 Metadata = tuple[tuple[str, str], ...]
@@ -157,6 +169,23 @@ def test_a_reload_adds_an_app_and_a_caller_and_keeps_connections(
     await_that(lambda: simulators.ask(lambda client: client.connections("apns"))["accepted"], lambda n: n > before)
     # The new app's own two connections, and none in place of those that were there.
     assert simulators.ask(lambda client: client.connections("apns"))["accepted"] <= before + 2
+
+
+def test_a_reload_gives_an_app_its_second_provider(simulators: Simulators, tmp_path: Path) -> None:
+    both = app_toml(simulators)
+    running = Gateway(tmp_path, both.partition("[apps.fcm]")[0] + FAST)
+    running.start()
+    try:
+        running.configure(both + FAST)
+        running.signal(signal.SIGHUP)
+        await_that(lambda: log_lines(running, '"reloaded"'), lambda count: count == 1)
+        notification = payment()
+        notification.devices.append(fcm_device("second provider"))
+        with running.delivery() as stub:
+            receipt = final(stub, send(stub, notification).notification_id)
+    finally:
+        running.end()
+    assert receipt.state == receipt_pb2.NOTIFICATION_STATE_DELIVERED
 
 
 def test_wrong_settings_at_a_reload_change_nothing(stub: DeliveryServiceStub, guarded: Gateway) -> None:
