@@ -57,7 +57,7 @@ class _Call:
 class _Batch:
     """What one segment is made of, in parallel lists; where[i] is the call and the place of notification i."""
 
-    __slots__ = ("bodies", "frames", "keys", "notifications", "repeats", "where")
+    __slots__ = ("bodies", "frames", "keys", "notifications", "repeats", "wanted", "where")
 
     def __init__(self) -> None:
         self.notifications: list[Notification] = []
@@ -65,6 +65,7 @@ class _Batch:
         self.bodies: list[bytes] = []
         self.frames: list[bytes] = []
         self.where: list[tuple[_Call, int]] = []
+        self.wanted = 0
         # What repeats a message of this very segment can be answered only when that is durable.
         self.repeats: list[tuple[_Call, int, Taken]] = []
 
@@ -101,7 +102,7 @@ class Intake:
 
     @property
     def taking(self) -> int:
-        """Deliveries, at least, of notifications that are accepted and not queued yet."""
+        """Deliveries, at least, of notifications that are being taken in or are accepted and not queued yet."""
         return self._planned
 
     def close(self) -> None:
@@ -137,11 +138,19 @@ class Intake:
         self._tasks.create_task(self._take_in(group))
 
     async def _take_in(self, calls: list[_Call]) -> None:
+        batch = _Batch()
         try:
-            notifications = await self._accept(calls)
+            notifications = await self._accept_safely(calls, batch)
+            if notifications:
+                await self._accepted(notifications)
+        finally:
+            self._planned -= batch.wanted
+
+    async def _accept_safely(self, calls: list[_Call], batch: _Batch) -> list[Notification]:
+        try:
+            return await self._accept(calls, batch)
         except PushError as error:
             self._refuse(calls, error)
-            return
         except asyncio.CancelledError:
             self._refuse(calls, Unavailable("the gateway is stopping"))
             raise
@@ -149,14 +158,7 @@ class Intake:
             self._logger.error("intake_failed", exc_info=True)
             self._metrics.task_failure("intake")
             await self._take_apart(calls)
-            return
-        if not notifications:
-            return
-        wanted = sum(len(n.targets) + len(n.user_ids) for n in notifications)
-        try:
-            await self._accepted(notifications)
-        finally:
-            self._planned -= wanted
+        return []
 
     async def _take_apart(self, calls: list[_Call]) -> None:
         if len(calls) == 1:
@@ -166,10 +168,9 @@ class Intake:
         for call in calls:
             await self._take_in([call])
 
-    async def _accept(self, calls: list[_Call]) -> list[Notification]:
+    async def _accept(self, calls: list[_Call], batch: _Batch) -> list[Notification]:
         started_ns = self._clock.monotonic_ns()
         now_unix_ms = self._clock.unix_ms()
-        batch = _Batch()
         for call in calls:
             await self._convert(call, batch, now_unix_ms)
         if not batch.notifications:
@@ -197,6 +198,7 @@ class Intake:
         for place, message in enumerate(call.messages):
             if place and place % _STRIDE == 0:
                 await asyncio.sleep(0)
+                pending = self._pending() + self._planned
             try:
                 body = message.SerializeToString(deterministic=True)
                 quick = scope.reader.read(body, now_unix_ms)
@@ -210,6 +212,9 @@ class Intake:
                 refused[type(error).__name__] += 1
                 continue
             pending += wanted
+            # From here on it counts for every other call that is being read.
+            batch.wanted += wanted
+            self._planned += wanted
             taken.append(None)
             batch.notifications.append(notification)
             batch.bodies.append(body)
@@ -295,15 +300,15 @@ class Intake:
         states = b""
         if len(fresh) < len(batch.frames) or any(n.send_at_unix_ms for n in fresh):
             states = bytes(_state(n, frame) for n, frame in zip(batch.notifications, batch.frames, strict=True))
-        wanted = sum(len(n.targets) + len(n.user_ids) for n in fresh)
-        self._planned += wanted
         started_ns = self._clock.monotonic_ns()
         try:
             await self._journal.append(
                 Segment(segment, now_unix_ms, batch.frames, bytes(keys), fingerprints.tobytes(), states)
             )
+        except asyncio.CancelledError:
+            # It may be on the disk: the keys stay reserved until a restart has read that.
+            raise
         except BaseException:
-            self._planned -= wanted
             self._dedup.release_many(positions)
             raise
         self._dedup.commit_many(positions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 import pytest
 
@@ -258,3 +259,27 @@ async def test_what_is_accepted_and_not_queued_yet_counts_as_pending() -> None:
         pipeline.registry.failing = False
         await settle_down(1.0)
         assert pipeline.intake.taking == 0
+
+
+@in_virtual_time
+async def test_calls_that_come_together_share_the_room_there_is() -> None:
+    async with stand(StandOptions(capacity=1_000)) as pipeline:
+        crowds = [message(f"k{i}", users=[f"u{i}-{j}" for j in range(300)], klass=1) for i in range(10)]
+        taken = await asyncio.gather(*(pipeline.submit(crowd) for crowd in crowds))
+        assert Counter(errors([one for (one,) in taken])) == {None: 3, Overloaded: 7}
+        await settle_down()
+        assert pipeline.intake.taking == 0
+
+
+@in_virtual_time
+async def test_a_stop_while_the_journal_writes_leaves_the_key_reserved() -> None:
+    async with stand() as pipeline:
+        pipeline.journal.gate.clear()
+        call = asyncio.ensure_future(pipeline.submit(message("k", "ab")))
+        await settle_down()
+        for task in asyncio.all_tasks():
+            if getattr(task.get_coro(), "__name__", "") == "_take_in":
+                task.cancel()
+        assert errors(await call) == [Unavailable]
+        # Whether it reached the disk is for the restart to find out; until then nobody may take it in again.
+        assert errors(await pipeline.submit(message("k", "ab"))) == [Overloaded]
