@@ -24,6 +24,7 @@ from gateway.metric_families import write_worker_files
 from gateway.pipeline.clock import SystemClock
 from gateway.pipeline.restore import restore_all
 from gateway.reload import Reloader
+from gateway.secret import SECRET_FILE, load_secret
 from gateway.settings.loading import load
 from gateway.settings.root import Settings
 from gateway.supervisor import Supervisor
@@ -120,7 +121,11 @@ def own_data_dir(data_dir: Path) -> FileLock:
 
 
 def prepare(settings: Settings) -> None:
-    """Make the memory that the workers share; the dedup window knows again what all journals accepted."""
+    """Make the memory that the workers share; the dedup window knows again what all journals accepted.
+
+    Raises StoreFailure if the secret or the window does not fit the journals.
+    """
+    _check_secret(settings.data_dir)
     shared = shared_file.shared_directory(settings.data_dir)
     buckets = shared_file.create(shared / BUCKETS_FILE, TokenBuckets.required_bytes(settings.limits.capacity))
     TokenBuckets.create(buckets, settings.limits.capacity)
@@ -132,9 +137,22 @@ def prepare(settings: Settings) -> None:
         reader = JournalReader(journal_path(settings.data_dir, number))
         try:
             count = restore_all(window, reader, number, SystemClock().unix_ms())
+        except OverflowError as error:
+            raise StoreFailure(
+                f"the journals accepted more idempotency keys within dedup.window_s = {settings.dedup.window_s} than "
+                f"dedup.capacity = {capacity} holds: raise the capacity"
+            ) from error
         finally:
             reader.close()
         get_logger("supervisor").info("dedup_restored", journal=number, keys=count)
+
+
+def _check_secret(data_dir: Path) -> None:
+    path = data_dir / SECRET_FILE
+    if _journals(data_dir) and not path.exists():
+        # A new one would make every repeated idempotency key look new, and every receipt somebody else's.
+        raise StoreFailure(f"{path} is missing, and the journals beside it need it: restore it, or remove them too")
+    load_secret(data_dir)
 
 
 def _journals(data_dir: Path) -> list[int]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from core.errors import StoreFailure
 from core.hashing import SipHash
 
+SECRET_FILE = "secret.key"  # noqa: S105  # a name
 _BYTES = 16
 
 
@@ -17,17 +20,29 @@ def load_secret(data_dir: Path) -> SipHash:
 
     Derive one for each purpose from it. Raises StoreFailure if the file holds something else.
     """
-    path = data_dir / "secret.key"
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        key = path.read_bytes()
-    else:
-        with os.fdopen(descriptor, "wb") as file:
-            key = secrets.token_bytes(_BYTES)
-            file.write(key)
-            file.flush()
-            os.fsync(file.fileno())
+    path = data_dir / SECRET_FILE
+    if not path.exists():
+        _make(path)
+    key = path.read_bytes()
     if len(key) != _BYTES:
         raise StoreFailure(f"{path} holds {len(key)} bytes, not {_BYTES}: restore it, or remove it with the journals")
     return SipHash(key)
+
+
+def _make(path: Path) -> None:
+    """Write a new key under another name first: whoever looks, or was killed in between, finds it whole or not."""
+    descriptor, name = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_bytes(_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            os.link(name, path)
+    finally:
+        os.unlink(name)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
