@@ -90,6 +90,7 @@ class GroupCommit(Generic[ITEM, RESULT]):
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[Queued[ITEM, RESULT] | None] = SimpleQueue()
         self._kept: list[Queued[ITEM, RESULT]] = []
+        self._in_hand: list[Queued[ITEM, RESULT]] = []
         self._closed = False
         self._closing = False
         self._retry_s = FIRST_RETRY_S
@@ -136,16 +137,22 @@ class GroupCommit(Generic[ITEM, RESULT]):
                 self._turn()
         except Exception:
             self.failures += 1
+            self.failing = True
             log.exception("group_commit_died", extra={"store": self._name})
         finally:
             self._closed = True
+            # If the thread died, nobody else would ever answer for what it was writing or had to write.
+            batch = [*self._in_hand, *self._take_batch()]
+            while batch:
+                self._abandon(batch, "is closed")
+                batch = self._take_batch()
             self._store.close()
-            self._abandon(self._take_batch(), "is closed")
 
     def _turn(self) -> None:
-        batch = self._wait_batch()
+        batch = self._in_hand = self._wait_batch()
         if batch:
             self._commit(batch)
+            self._in_hand = []
         if time.monotonic() >= self._upkeep_due:
             self._upkeep_due = time.monotonic() + self._store.upkeep(idle=not batch)
 

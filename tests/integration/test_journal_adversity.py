@@ -8,7 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from adapters.journal.options import JournalOptions
 from adapters.journal.schema import CREATE, JOURNAL
 from adapters.journal.sqlite import SqliteJournal, journal_path
 from adapters.journal.sqlite_file import Schema, open_readable, open_writable
+from adapters.journal.store import Item, JournalStore
 from core.errors import StoreFailure, Unavailable
 from core.storage import Segment
 from tests.integration.journal_writer import MESSAGES, closing_of, frame_of, segment_of
@@ -224,3 +225,15 @@ def test_an_older_version_without_a_way_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreFailure, match="version 1, which this walletpush cannot migrate"):
         open_writable(path, JOURNAL._replace(version=2))
 
+
+
+async def test_a_writer_that_died_counts_as_failing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def collapse(_store: JournalStore, _items: Sequence[Item]) -> list[None]:
+        raise RuntimeError("no such fault is foreseen")
+
+    monkeypatch.setattr(JournalStore, "write", collapse)
+    journal = await SqliteJournal.open(tmp_path, 0)
+    with pytest.raises(Unavailable):
+        await journal.append(segment_of(journal.next_segment()))
+    assert journal.failing
+    await journal.close()
