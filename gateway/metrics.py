@@ -12,7 +12,7 @@ from gateway.metric_families import Spec, counters, gauges, histograms
 
 BreakerState = Literal["closed", "half_open", "open"]
 Result = Literal["ok", "failed"]
-Stage = Literal["intake", "journal", "queue", "submit", "provider", "settle"]
+Stage = Literal["intake", "journal", "plan", "queue", "provider"]
 BREAKER_STATES: tuple[BreakerState, ...] = ("closed", "half_open", "open")
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 ROWS = (1.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1000.0, 5000.0, 10000.0)
@@ -33,8 +33,7 @@ COUNTERS = {
     "recovered": Spec("walletpush_notifications_recovered", (), "Unfinished notifications found at start."),
     "retired": Spec("walletpush_devices_retired", ROUTE, "Dead device tokens removed from the registry."),
     "mass_death": Spec("walletpush_devices_retire_held", ROUTE, "Dead device tokens kept by the mass-death guard."),
-    "unknown_reason": Spec("walletpush_unknown_reasons", ROUTE, "Answers with a reason that no table names."),
-    "limited": Spec("walletpush_deliveries_limited", ("scope",), "Deliveries that had to wait for a rate limit."),
+    "limited": Spec("walletpush_deliveries_limited", ROUTE, "Deliveries that had to wait for a rate limit."),
     "queue_full": Spec("walletpush_queue_full", ("resource",), "Requests shed because a bounded resource was full."),
     "connection": Spec("walletpush_connection_events", (*ROUTE, "event"), "Connections opened, lost, refused."),
     "breaker_opened": Spec("walletpush_breaker_opened", ROUTE, "Times a breaker opened."),
@@ -109,7 +108,7 @@ class Metrics:
         self._counters["duplicate"].child(klass).inc(n)
 
     def rejected(self, reason: str, n: int) -> None:
-        """Count notifications that were refused; reason is ErrorInfo's."""
+        """Count notifications that were refused; reason is the error's class or the verdict on its key."""
         self._counters["rejected"].child(reason).inc(n)
 
     def suppressed(self, klass: NotificationClass | int, reason: str, n: int) -> None:
@@ -156,13 +155,9 @@ class Metrics:
         """Count dead tokens that the mass-death guard kept."""
         self._counters["mass_death"].child(provider, app).inc(n)
 
-    def unknown_reason(self, provider: str, app: str, n: int) -> None:
-        """Count answers that no table names."""
-        self._counters["unknown_reason"].child(provider, app).inc(n)
-
-    def limited(self, scope: str, n: int) -> None:
-        """Count deliveries that had to wait for a rate limit of this scope."""
-        self._counters["limited"].child(scope).inc(n)
+    def limited(self, provider: str, app: str, n: int) -> None:
+        """Count deliveries that had to wait for a rate limit."""
+        self._counters["limited"].child(provider, app).inc(n)
 
     def queue_full(self, resource: str, n: int = 1) -> None:
         """Count requests shed because this resource was full."""

@@ -142,14 +142,16 @@ class Dispatcher:
         self._queue.give_back(denied)
         for delivery, until_ns in zip(denied, waits, strict=True):
             self._queue.pause_flow(delivery, until_ns)
-        self._metrics.limited(route.label, len(denied))
+        self._metrics.limited(route.label, route.app, len(denied))
         return passed
 
     def _submit(self, route: Route, batch: list[Delivery], now_ns: int) -> int:
         taken = route.channel.submit(batch, self._clock.unix_ms())
         mark_submitted(batch, taken, now_ns)
         route.in_flight += taken
-        self._metrics.sent(route.label, route.app, taken)
+        if taken:
+            self._metrics.sent(route.label, route.app, taken)
+            self._metrics.stage_seconds("queue", (now_ns - batch[0].queued_ns) / 1e9, taken)
         if taken < len(batch):
             self._queue.give_back(batch[taken:])
         return taken

@@ -81,9 +81,11 @@ class Planner:
 
     async def plan_safely(self, notifications: list[Notification], finished: Finished | None = None) -> None:
         """Plan at the top of a task: what cannot be planned, by a fault of ours, ends as failed and stops nothing."""
-        work = _Work()
+        work, started_ns = _Work(), self._clock.monotonic_ns()
         try:
             await self.plan(notifications, finished, work)
+            seconds = (self._clock.monotonic_ns() - started_ns) / 1e9
+            self._metrics.stage_seconds("plan", seconds, len(notifications))
         except Unavailable as error:
             self._logger.info("planning_stopped", why=str(error))
         except Exception:  # the top of a task; the journal would bring it back at each start

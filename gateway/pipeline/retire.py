@@ -38,7 +38,7 @@ class Retirer:
         self._metrics = metrics
         self._clock = clock
         self._guard: MassDeathGuard[Retirement] = MassDeathGuard(settings, self._alarm)
-        self._waiting: dict[str, list[Retirement]] = {}
+        self._waiting: dict[tuple[str, Provider], list[Retirement]] = {}
         self._count = 0
         self._pending = asyncio.Event()
         self._logger = get_logger("retire")
@@ -58,8 +58,7 @@ class Retirer:
             # The token's next push reports it dead again.
             self._metrics.queue_full("retirements")
             return
-        self._waiting.setdefault(app, []).extend(admitted)
-        self._count += 1
+        self._keep(app, admitted)
         self._pending.set()
 
     def held(self) -> dict[str, int]:
@@ -70,8 +69,7 @@ class Retirer:
         """End a hold because the deaths are real: its tokens are removed."""
         found = self._guard.release(app)
         self._logger.info("hold_released", app=app, tokens=len(found))
-        self._waiting.setdefault(app, []).extend(found)
-        self._count += len(found)
+        self._keep(app, found)
         self._pending.set()
 
     def forget(self, app: str) -> None:
@@ -96,18 +94,22 @@ class Retirer:
         """Remove what was collected so far. Raises Unavailable, having kept what could not be removed."""
         self._pending.clear()
         for app, held in self._guard.expire(self._clock.monotonic_ns()).items():
-            self._waiting.setdefault(app, []).extend(held)
-            self._count += len(held)
-        for app in list(self._waiting):
-            batch = self._waiting.pop(app)
+            self._keep(app, held)
+        for app, provider in list(self._waiting):
+            batch = self._waiting.pop((app, provider))
             try:
                 removed = await self._registry.retire(app, batch)
             except Unavailable:
-                self._waiting[app] = batch + self._waiting.get(app, [])
+                self._waiting[app, provider] = batch + self._waiting.get((app, provider), [])
                 self._pending.set()
                 raise
             self._count -= len(batch)
-            self._metrics.retired("all", app, removed)
+            self._metrics.retired(route_label(provider), app, removed)
+
+    def _keep(self, app: str, retirements: list[Retirement]) -> None:
+        for retirement in retirements:
+            self._waiting.setdefault((app, retirement.provider), []).append(retirement)
+        self._count += len(retirements)
 
     def _alarm(self, death: MassDeath) -> None:
         self._logger.error("mass_death", app=death.app, deaths=death.deaths, answered=death.answered)

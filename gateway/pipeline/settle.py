@@ -92,7 +92,9 @@ class Settler:
         now_ns = self._clock.monotonic_ns()
         route = self._routes[deliveries[0].route]
         mark_answered(deliveries)
-        route.window.observe(now_ns - deliveries[-1].submitted_ns, len(deliveries), route.in_flight, now_ns)
+        waited_ns = now_ns - deliveries[-1].submitted_ns
+        route.window.observe(waited_ns, len(deliveries), route.in_flight, now_ns)
+        self._metrics.stage_seconds("provider", waited_ns / 1e9, len(deliveries))
         route.in_flight -= len(deliveries)
         good = outcomes.count(DELIVERED)
         if good == len(outcomes):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import get_args
 
 import pytest
 
@@ -10,6 +11,7 @@ from core.breaker import BreakerState
 from core.mass_death import MassDeathSettings
 from core.model import DeliveryState, NotificationState, Provider
 from core.reaction import DELIVERED, Outcome, OutcomeKind
+from gateway.metrics import Stage
 from tests.unit.pipeline_fakes import REFUSED
 from tests.unit.pipeline_stand import APNS, HASHER, Stand, StandOptions, message, settle_down, stand
 from tests.unit.virtual_time import START_UNIX_MS, in_virtual_time
@@ -154,7 +156,23 @@ async def test_a_dead_token_is_retired_as_of_the_time_the_provider_told() -> Non
         pipeline.apns.answer(GONE)
         await settle_down(0.2)
         assert pipeline.registry.retired == [("app", Provider.APNS, "ab", 123)]
+        counted = pipeline.metrics.registry.get_sample_value
+        assert counted("walletpush_devices_retired_total", {"provider": "apns", "app": "app"}) == 1
         await pipeline.assert_at_rest()
+
+
+@in_virtual_time
+async def test_every_stage_of_the_way_is_timed() -> None:
+    async with stand() as pipeline:
+        await one_in_flight(pipeline, "ab")
+        await settle_down(1.0)
+        pipeline.apns.answer()
+        counted = pipeline.metrics.registry.get_sample_value
+        stages = {stage: counted("walletpush_stage_seconds_count", {"stage": stage}) for stage in get_args(Stage)}
+        assert stages == dict.fromkeys(("intake", "journal", "plan", "queue", "provider"), 1)
+        waited_s = counted("walletpush_stage_seconds_sum", {"stage": "provider"})
+        assert waited_s is not None
+        assert waited_s > 1
 
 
 @in_virtual_time
