@@ -136,7 +136,7 @@ def mass_death_settings(settings: Settings) -> MassDeathSettings:
     """Return how the mass-death guard behaves."""
     own = settings.mass_death
     return MassDeathSettings(
-        window_ms=own.window_s * 1_000, min_deaths=own.min_answers, death_percent=round(own.max_share * 100),
+        window_ms=own.window_s * 1_000, min_deaths=own.min_deaths, death_percent=round(own.max_share * 100),
         hold_ms=own.hold_s * 1_000,
     )  # fmt: skip
 

@@ -223,8 +223,8 @@ class MassDeathSettings(Component):
 
     window_s: int = Field(default=600, ge=1, le=86_400)
     """Dead tokens of an app are counted over this time."""
-    min_answers: int = Field(default=200, ge=1, le=10_000_000)
-    """Answers needed before the guard may hold."""
+    min_deaths: int = Field(default=200, ge=1, le=10_000_000)
+    """Dead tokens needed before the guard may hold."""
     max_share: float = Field(default=0.2, gt=0, le=1)
     """Above this share of dead tokens, none is removed until an operator looks."""
     hold_s: int = Field(default=3600, ge=1, le=7 * 86400)
