@@ -37,7 +37,8 @@ class RestartPolicy:
     """How dead workers come back.
 
     A start has failed when the worker ends before it was ready and within start_s; max_failed_starts of them in a row
-    end the supervisor. Others come back after base_s, doubled for each death within quick_s of its start up to cap_s.
+    end the supervisor, unless this worker was ready once and another one is now. Others come back after base_s, doubled
+    for each death within quick_s of its start up to cap_s.
     """
 
     base_s: float = 0.1
@@ -148,16 +149,20 @@ class Supervisor:
 
     async def _keep(self, number: int) -> None:
         quick_deaths = failed_starts = 0
+        served = False
         try:
             while not self._stopping.is_set():
                 death = await self._run_once(number)
                 if self._stopping.is_set():
                     return
                 self._logger.error("worker_died", **death._asdict())
+                served = served or death.was_ready
                 failed = not death.was_ready and death.uptime_s < self._policy.start_s
                 failed_starts = failed_starts + 1 if failed else 0
                 quick_deaths = quick_deaths + 1 if death.uptime_s < self._policy.quick_s else 0
-                if failed_starts >= self._policy.max_failed_starts:
+                # What broke since, as a settings file half written, must not end the others that still serve.
+                spared = served and OK in self._states()
+                if failed_starts >= self._policy.max_failed_starts and not spared:
                     self._give_up(CrashLoop(number, failed_starts, death.cause))
                     return
                 await self._pause(self._policy.delay_s(quick_deaths, failed_starts))

@@ -28,7 +28,7 @@ def note(text):
 def end(*_):
     note("drained")
     sys.exit(0)
-if how == "crash":
+if how == "crash" or how == "once" and number == "0" and "started0" in open(notes).read():
     sys.exit(3)
 signal.signal(signal.SIGTERM, signal.SIG_IGN if how == "stubborn" else end)
 signal.signal(signal.SIGHUP, lambda *_: note("reloaded"))
@@ -145,6 +145,21 @@ async def test_killed_worker_comes_back_and_the_other_is_left_alone(tmp_path: Pa
 async def test_crash_loop_stops_everything_with_its_cause(tmp_path: Path) -> None:
     async with running(tmp_path, "crash") as supervised:
         with pytest.raises(CrashLoop, match=r"3 times in a row before it was ready \(exit code 3\)"):
+            await supervised.task
+
+
+async def test_worker_that_cannot_come_back_does_not_end_the_others(tmp_path: Path) -> None:
+    (tmp_path / "notes").touch()
+    async with running(tmp_path, "once") as supervised:
+        supervisor = supervised.supervisor
+        await until(lambda: supervisor.checks() == {"worker0.journal": "ok", "worker1.journal": "ok"})
+        before = supervisor.pids()
+        os.kill(before[0], signal.SIGKILL)
+        await until(lambda: supervised.restarts(0) > 2 * FAST.max_failed_starts)
+        assert supervisor.pids()[1] == before[1]
+        assert supervisor.checks()["worker1.journal"] == "ok"
+        os.kill(before[1], signal.SIGKILL)
+        with pytest.raises(CrashLoop, match="worker 0"):
             await supervised.task
 
 
