@@ -18,6 +18,7 @@ from gateway.worker_report import OK, Checks, ReportPipe
 _GC_THRESHOLDS = (50_000, 20, 50)
 # The journal's thread needs the interpreter a few times per commit; at Python's 5 ms a busy loop made payments wait.
 _SWITCH_S = 0.0005
+_FLUSH_S = 2.0
 
 
 class Worker:
@@ -93,9 +94,11 @@ class Worker:
             await parts.server.stop(min(5.0, self.drain_s))
         parts.dispatcher.stop()
         await asyncio.gather(*(route.channel.close(self.drain_s) for route in parts.routes))
-        with suppress(Unavailable):
-            await parts.settler.flush()
-            await parts.retirer.flush()
+        for flush in (parts.settler.flush, parts.retirer.flush):
+            # A disk that cannot be written must not hold up the end: what is not recorded is sent again.
+            with suppress(Unavailable, TimeoutError):
+                async with asyncio.timeout(_FLUSH_S):
+                    await flush()
         self._logger.info("drained", left_in_journal=parts.queue.in_use)
 
     async def _close(self) -> None:

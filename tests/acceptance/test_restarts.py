@@ -170,6 +170,20 @@ def test_a_disk_that_cannot_be_written_refuses_and_lies_to_nobody(
         assert simulators.accepted() == before + 1
 
 
+def test_a_drain_ends_though_the_disk_cannot_be_written(own_gateway: MakeGateway, simulators: Simulators) -> None:
+    gateway = own_gateway()
+    gateway.start()
+    (worker,) = gateway.worker_processes()
+    simulators.misbehave(Faults(latency="fixed", latency_ms=1_000.0))
+    with gateway.delivery() as stub:
+        notification_id = send(stub, payment()).notification_id
+    break_disk(worker, gateway, "full")
+    assert gateway.stop() == 0
+    gateway.start()
+    with gateway.delivery() as stub:
+        assert final(stub, notification_id).state == DELIVERED
+
+
 def break_disk(worker: psutil.Process, gateway: Gateway, cause: str) -> None:
     # Root writes into read-only directories, and not everyone can mount a file system, so the process gets a limit:
     # every write beyond it fails, as on a full disk, or from the first byte.
