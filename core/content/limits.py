@@ -5,8 +5,6 @@ from __future__ import annotations
 # https://developer.apple.com/documentation/usernotifications/generating-a-remote-notification
 APNS_MAX_BYTES = 4_096
 APNS_VOIP_MAX_BYTES = 5_120
-# https://developer.apple.com/documentation/usernotifications/sending-notification-requests-to-apns
-APNS_COLLAPSE_ID_MAX_BYTES = 64
 # https://firebase.google.com/docs/cloud-messaging/customize-messages/set-message-type
 FCM_MAX_BYTES = 4_096
 # https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages#AndroidConfig
