@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 
 from core.delivery import Notification, assign_place
-from core.errors import InvalidRequest, Unavailable
+from core.errors import InvalidRequest, StoreFailure, Unavailable
 from core.model import DeliveryState, NotificationState, PushType
 from core.notification_id import make_id
 from core.storage import Journal, JournalRecovery, PartlyFinished
@@ -58,7 +58,7 @@ class Reviver:
             finished: dict[Notification, PartlyFinished] = {}
             for segment in segments:
                 for index, state, frame in segment.messages:
-                    notification = self.revive(segment.seq, index, frame)
+                    notification = self._try_to_revive(segment.seq, index, frame)
                     if notification is None:
                         continue
                     if index in segment.finished:
@@ -79,7 +79,7 @@ class Reviver:
         """Set scheduled notifications on their way, by segment and indexes."""
         for segment, indexes in groups.items():
             frames = await self._load(segment, indexes)
-            revived = (self.revive(segment, index, frame) for index, frame in zip(indexes, frames, strict=True))
+            revived = (self._try_to_revive(segment, index, frame) for index, frame in zip(indexes, frames, strict=True))
             notifications = [notification for notification in revived if notification is not None]
             self._underway.add(notifications)
             await self._planner.plan_safely(notifications)
@@ -106,6 +106,15 @@ class Reviver:
             self._end([self._placed(self._husk(parsed), segment, index, parsed)])
             return None
         return self._placed(notification, segment, index, parsed)
+
+    def _try_to_revive(self, segment: int, index: int, frame: bytes) -> Notification | None:
+        try:
+            return self.revive(segment, index, frame)
+        except StoreFailure:
+            # It stays in the journal for a person to look at; all the others must not wait for that.
+            self._logger.error("frame_damaged", segment=segment, index=index, exc_info=True)
+            self._metrics.task_failure("revival")
+            return None
 
     def _placed(self, notification: Notification, segment: int, index: int, parsed: Frame) -> Notification:
         ident = make_id(parsed.accepted_unix_ms, self._journal.number, segment, index)

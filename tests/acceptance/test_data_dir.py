@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 
+from adapters.simulators.faults import Faults
 from gateway.commands.failure import BAD_SETTINGS
-from protos.walletpush.v1 import delivery_pb2
+from protos.walletpush.v1 import delivery_pb2, receipt_pb2
 from tests.acceptance.gateway_process import Gateway
-from tests.acceptance.messages import TIMEOUT_S, await_that, payment, send
+from tests.acceptance.messages import TIMEOUT_S, await_that, final, payment, send
+from tests.acceptance.simulators import HEALTHY, Simulators
 
 
 def refused_start(gateway: Gateway) -> str:
@@ -63,3 +67,21 @@ def test_a_dedup_window_too_small_for_the_journals_is_refused_by_name(own_gatewa
     settings = gateway.config.read_text()
     gateway.config.write_text(settings.replace("capacity = 3000", "capacity = 1024"))
     assert "dedup.capacity = 1024" in refused_start(gateway)
+
+
+def test_a_damaged_message_keeps_no_others(own_gateway: Callable[..., Gateway], simulators: Simulators) -> None:
+    simulators.misbehave(Faults(outage="refusing"))
+    gateway = own_gateway()
+    gateway.start()
+    with gateway.delivery() as stub:
+        ids = [send(stub, payment()).notification_id for _ in range(3)]
+    gateway.kill()
+    with closing(sqlite3.connect(gateway.directory / "data" / "journal-0.db")) as journal, journal:
+        seq, payload = journal.execute("SELECT seq, frames FROM payloads ORDER BY seq LIMIT 1").fetchone()
+        journal.execute("UPDATE payloads SET frames = ? WHERE seq = ?", (payload[:-40] + b"\xff" * 40, seq))
+    simulators.misbehave(HEALTHY)
+    gateway.start()
+    with gateway.delivery() as stub:
+        states = [final(stub, one).state for one in ids[1:]]
+    assert states == [receipt_pb2.NOTIFICATION_STATE_DELIVERED] * 2
+    assert "frame_damaged" in gateway.log()
