@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import sys
 from contextlib import suppress
@@ -45,6 +46,7 @@ def serve(settings_path: Path, insecure: bool, workers: int | None = None) -> in
     Raises SettingsError, PushError, and OSError when the web address is taken.
     """
     settings = load(settings_path, insecure=insecure)
+    allow_all_files()
     make_data_dir(settings.data_dir)
     # Before anything else: a second gateway would take the first one's shared memory away, also by failing to start.
     owned = own_data_dir(settings.data_dir)
@@ -102,6 +104,12 @@ async def _work(settings: Settings, settings_path: Path, number: int, insecure: 
         loop.add_signal_handler(signal.SIGINT, worker.stop)
         loop.add_signal_handler(signal.SIGHUP, lambda: tasks.create_task(reloader.reload(), name="reload"))
         await worker.run(tasks)
+
+
+def allow_all_files() -> None:
+    """Raise the soft limit of open files to the hard one: at the usual 1,024 idle callers would use up all of them."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def make_data_dir(data_dir: Path) -> None:
