@@ -11,7 +11,7 @@ cdef class Notification:
     cdef readonly uint8_t klass
     cdef readonly uint8_t push_type
     cdef readonly bint collapse_given
-    cdef readonly bytes collapse_id
+    cdef bytes _collapse_id
     cdef readonly int64_t accepted_unix_ms
     cdef readonly int64_t accepted_ns
     cdef readonly int64_t send_at_unix_ms

@@ -28,7 +28,7 @@ cdef class Notification:
         self.klass = klass
         self.push_type = push_type
         self.collapse_given = len(collapse_id) > 0
-        self.collapse_id = collapse_id
+        self._collapse_id = collapse_id
         self.accepted_unix_ms = accepted_unix_ms
         self.send_at_unix_ms = send_at_unix_ms
         self.expires_unix_ms = expires_unix_ms
@@ -37,6 +37,11 @@ cdef class Notification:
         self.user_ids = user_ids
         self.targets = targets
         self.content = content
+
+    @property
+    def collapse_id(self):
+        """The caller's, or else the id in hexadecimal; made when asked, as a million that wait should not each keep one."""
+        return self._collapse_id if self.collapse_given else self.id.hex().encode()
 
 
 
@@ -98,8 +103,6 @@ def assign_places(list notifications not None, bytes ids not None, int64_t segme
         notification.segment = segment
         notification.index = i
         notification.accepted_ns = accepted_ns
-        if not notification.collapse_given:
-            notification.collapse_id = notification.id.hex().encode()
 
 
 def assign_place(Notification notification not None, bytes id not None, int64_t segment, uint32_t index):
@@ -107,8 +110,6 @@ def assign_place(Notification notification not None, bytes id not None, int64_t 
     notification.id = id
     notification.segment = segment
     notification.index = index
-    if not notification.collapse_given:
-        notification.collapse_id = id.hex().encode()
 
 
 def release_many(list notifications not None):

@@ -38,13 +38,22 @@ def tenant_of(frame: bytes) -> str:
         raise StoreFailure(f"a damaged journal frame: {error}") from error
 
 
-def parse_frame(frame: bytes) -> Frame:
-    """Take a frame apart. Raises StoreFailure if it is damaged or of another version."""
+def split_frame(frame: bytes) -> tuple[str, int, bytes]:
+    """Return tenant, unix ms of acceptance and the message's bytes. Raises StoreFailure, as parse_frame does."""
     try:
         version, length, accepted_unix_ms = _HEAD.unpack_from(frame)
         if version != _VERSION:
             raise StoreFailure(f"a journal frame of version {version}; this gateway reads version {_VERSION}")
         end = _HEAD.size + length
-        return Frame(frame[_HEAD.size : end].decode(), accepted_unix_ms, pb.Notification.FromString(frame[end:]))
-    except (struct.error, ValueError, DecodeError) as error:
+        return frame[_HEAD.size : end].decode(), accepted_unix_ms, frame[end:]
+    except (struct.error, ValueError) as error:
+        raise StoreFailure(f"a damaged journal frame: {error}") from error
+
+
+def parse_frame(frame: bytes) -> Frame:
+    """Take a frame apart. Raises StoreFailure if it is damaged or of another version."""
+    tenant, accepted_unix_ms, body = split_frame(frame)
+    try:
+        return Frame(tenant, accepted_unix_ms, pb.Notification.FromString(body))
+    except (ValueError, DecodeError) as error:
         raise StoreFailure(f"a damaged journal frame: {error}") from error

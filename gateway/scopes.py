@@ -10,6 +10,7 @@ from gateway.convert import Scope
 
 # Tags and device keys must not change over a restart, while they need no secrecy of their own: the hasher is keyed.
 _TAG_BITS = 0xFFFFFFFF
+_MAX_TENANTS = 10_000
 
 
 class Scopes:
@@ -19,6 +20,7 @@ class Scopes:
         self._providers = dict(providers)
         self._hasher = hasher
         self._by_caller: dict[str, Scope] = {}
+        self._by_tenant: dict[str, Scope] = {}
         self.app_names = {self.tag(f"app\0{app}"): app for app in providers}
 
     def of(self, caller: Caller) -> Scope:
@@ -31,7 +33,12 @@ class Scopes:
 
     def of_tenant(self, tenant: str) -> Scope:
         """Return a scope over all apps, for what was accepted before a restart."""
-        return self._scope(tenant, self._providers)
+        scope = self._by_tenant.get(tenant)
+        if scope is None:
+            if len(self._by_tenant) >= _MAX_TENANTS:
+                self._by_tenant.clear()
+            scope = self._by_tenant[tenant] = self._scope(tenant, self._providers)
+        return scope
 
     def providers_of(self, app: str) -> frozenset[int]:
         """Return the providers of an app; empty for an unknown one."""

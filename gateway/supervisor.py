@@ -20,6 +20,7 @@ from gateway.worker_process import WorkerProcess
 from gateway.worker_report import OK
 
 WATCH_S = 1.0
+KILLED = "killed by SIGKILL"
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -157,7 +158,8 @@ class Supervisor:
                     return
                 self._logger.error("worker_died", **death._asdict())
                 served = served or death.was_ready
-                failed = not death.was_ready and death.uptime_s < self._policy.start_s
+                # A kill from outside says nothing of the worker: it is no start that failed.
+                failed = not death.was_ready and death.uptime_s < self._policy.start_s and death.cause != KILLED
                 failed_starts = failed_starts + 1 if failed else 0
                 quick_deaths = quick_deaths + 1 if death.uptime_s < self._policy.quick_s else 0
                 # What broke since, as a settings file half written, must not end the others that still serve.

@@ -47,9 +47,9 @@ class ApnsSettings:
     faults_per_connection: int = 5
 
 
-# What all deliveries of one notification share beside the payload: shape, then expiration and collapse id, flat.
+# What all deliveries of one notification share beside the payload: shape, and a collapse id that is not its own.
 # A bare tuple, because a NamedTuple costs a quarter of a microsecond per notification.
-Envelope = tuple[Shape, tuple[bytes, ...]]
+Envelope = tuple[Shape, bytes]
 
 
 class ApnsChannel:
@@ -95,12 +95,10 @@ class ApnsChannel:
         shape = self._shapes.of(notification.push_type, content)
         accepted_unix_s = notification.accepted_unix_ms // 1000
         payload = render(content, shape.push_type, accepted_unix_s, shape.max_bytes)
-        collapse_id = notification.collapse_id
         if content.pass_type_id and not notification.collapse_given:
             # Only the last state of a pass matters, so one update of it waits per device.
-            collapse_id = content.pass_type_id.encode("ascii")[:64]
-        expiration = b"%d" % (notification.expires_unix_ms // 1000)
-        return payload, (shape, (b"apns-expiration", expiration, b"apns-collapse-id", collapse_id))
+            return payload, (shape, content.pass_type_id.encode("ascii")[:64])
+        return payload, (shape, b"")
 
     def submit(self, deliveries: Sequence[Delivery], now_unix_ms: int) -> int:
         """Put as many of the head on the wire as there are free streams; return how many.
@@ -113,9 +111,14 @@ class ApnsChannel:
         token = self._tokens.at(now_unix_ms // 1000) if self._tokens else None
         exchanges: list[Exchange] = []
         malformed: list[Delivery] = []
+        last: Notification | None = None
+        tail: tuple[bytes, ...] = ()
         for delivery, push_id in zip(deliveries[:count], stamp(deliveries, count), strict=True):
             envelope: Envelope = delivery.envelope  # type: ignore[assignment]
-            shape, tail = envelope
+            shape = envelope[0]
+            if delivery.notification is not last:
+                last = delivery.notification
+                tail = _tail(last, envelope[1])
             if token is not None and shape.token is not token:
                 shape.dress(token)
             exchange: Exchange | None = delivery.exchange  # type: ignore[assignment]
@@ -187,3 +190,9 @@ def _prepare_again(exchange: Exchange, shape: Shape, delivery: Delivery) -> None
         exchange.rehead(shape.head)
     exchange.tag = delivery
     delivery.exchange = None
+
+
+def _tail(notification: Notification, collapse_id: bytes) -> tuple[bytes, ...]:
+    """Return the headers of one notification; made at submit, since a million that wait should not each keep them."""
+    expiration = b"%d" % (notification.expires_unix_ms // 1000)
+    return b"apns-expiration", expiration, b"apns-collapse-id", collapse_id or notification.collapse_id

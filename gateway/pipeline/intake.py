@@ -28,6 +28,9 @@ MAX_SEGMENT = 1_000
 # Reading takes some 3 us a message: so many at a time, then the loop may see to an answer.
 _STRIDE = 125
 _IN_FLIGHT_RETRY_MS = 50
+# grpc.aio hands over about one call per turn of the loop, so that without a wait each would be a segment of its own.
+_LINGER_S = 0.001
+_ENOUGH = 100
 # JSON escapes at most double a printable text, and the headers of a payload stay below 500 bytes.
 _SURELY_FITS = 1_500
 _COMMON_TYPES = frozenset({int(PushType.ALERT), int(PushType.BACKGROUND)})
@@ -94,7 +97,10 @@ class Intake:
         self._metrics = metrics
         self._clock = clock
         self._waiting: list[_Call] = []
+        self._waiting_messages = 0
         self._scheduled = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._committing = 0
         self._closed = False
         self._planned = 0
         self._long_lists = asyncio.Lock()
@@ -118,15 +124,28 @@ class Intake:
             raise Unavailable("draining: this gateway takes nothing new")
         call = _Call(scope, messages, asyncio.get_running_loop().create_future())
         self._waiting.append(call)
-        if not self._scheduled:
-            self._scheduled = True
-            # One turn of the loop gathers the calls that are ready together; waiting longer gained nothing measurable.
-            asyncio.get_running_loop().call_soon(self._gather)
+        self._waiting_messages += len(messages)
+        self._schedule_gathering()
         return await call.answer
+
+    def _schedule_gathering(self) -> None:
+        """Gather at the loop's next turn; while a commit is under way single calls wait for its end, at most 1 ms."""
+        loop = asyncio.get_running_loop()
+        if not self._committing or self._waiting_messages >= _ENOUGH:
+            if not self._scheduled:
+                self._scheduled = True
+                loop.call_soon(self._gather)
+        elif self._timer is None:
+            self._timer = loop.call_later(_LINGER_S, self._gather)
 
     def _gather(self) -> None:
         self._scheduled = False
-        calls, self._waiting = self._waiting, []
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        calls, self._waiting, self._waiting_messages = self._waiting, [], 0
+        if not calls:
+            return
         group: list[_Call] = []
         size = 0
         for call in calls:
@@ -301,6 +320,7 @@ class Intake:
         if len(fresh) < len(batch.frames) or any(n.send_at_unix_ms for n in fresh):
             states = bytes(_state(n, frame) for n, frame in zip(batch.notifications, batch.frames, strict=True))
         started_ns = self._clock.monotonic_ns()
+        self._committing += 1
         try:
             await self._journal.append(
                 Segment(segment, now_unix_ms, batch.frames, bytes(keys), fingerprints.tobytes(), states)
@@ -311,6 +331,10 @@ class Intake:
         except BaseException:
             self._dedup.release_many(positions)
             raise
+        finally:
+            self._committing -= 1
+            if self._waiting and not self._scheduled:
+                self._schedule_gathering()
         self._dedup.commit_many(positions)
         self._observe("journal", started_ns, len(fresh))
 

@@ -11,7 +11,7 @@ from core.model import DeliveryState, NotificationState, PushType
 from core.notification_id import make_id
 from core.storage import Journal, JournalRecovery, PartlyFinished
 from gateway.convert import to_notification
-from gateway.frames import Frame, parse_frame
+from gateway.frames import Frame, parse_frame, split_frame
 from gateway.logs import get_logger
 from gateway.metrics import Metrics
 from gateway.pipeline.planning import Planner
@@ -97,15 +97,19 @@ class Reviver:
 
         Raises StoreFailure if the frame is damaged.
         """
+        tenant, accepted_unix_ms, body = split_frame(frame)
+        scope = self._scopes.of_tenant(tenant)
+        quick = scope.reader.read(body, accepted_unix_ms)
+        if quick is not None:
+            return self._placed(quick[0], segment, index, accepted_unix_ms)
         parsed = parse_frame(frame)
-        scope = self._scopes.of_tenant(parsed.tenant)
         try:
             # Judged at its own time: a lifetime that has ended since is the dispatcher's to find.
             notification = to_notification(parsed.message, scope, parsed.accepted_unix_ms)
         except InvalidRequest:
-            self._end([self._placed(self._husk(parsed), segment, index, parsed)])
+            self._end([self._placed(self._husk(parsed), segment, index, accepted_unix_ms)])
             return None
-        return self._placed(notification, segment, index, parsed)
+        return self._placed(notification, segment, index, accepted_unix_ms)
 
     def _try_to_revive(self, segment: int, index: int, frame: bytes) -> Notification | None:
         try:
@@ -116,8 +120,8 @@ class Reviver:
             self._metrics.task_failure("revival")
             return None
 
-    def _placed(self, notification: Notification, segment: int, index: int, parsed: Frame) -> Notification:
-        ident = make_id(parsed.accepted_unix_ms, self._journal.number, segment, index)
+    def _placed(self, notification: Notification, segment: int, index: int, accepted_unix_ms: int) -> Notification:
+        ident = make_id(accepted_unix_ms, self._journal.number, segment, index)
         assign_place(notification, ident, segment, index)
         return notification
 

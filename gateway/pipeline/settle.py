@@ -7,6 +7,7 @@ import random
 from collections import Counter
 
 from core.delivery import Delivery, Notification, mark_answered, seconds_since_due
+from core.errors import PushError
 from core.model import DeliveryState
 from core.reaction import CLOSE_DELIVERED, DELIVERED, Backoff, Outcome, OutcomeKind, Reaction, Step, react
 from core.receipts import ReceiptLog
@@ -140,7 +141,12 @@ class Settler:
         while True:
             await self._ended.wait()
             await asyncio.sleep(_RECORD_LINGER_S)
-            await self.flush()
+            try:
+                await self.flush()
+            except PushError as error:
+                # What the journal could not take is open there still: the next start sends it once more, not this loop.
+                self._logger.error("record_failed", why=str(error))  # noqa: TRY400  # the sentence says it all
+                self._metrics.task_failure("record")
 
     async def flush(self) -> None:
         """Write what has ended so far. Raises Unavailable if the journal gave it up."""

@@ -34,6 +34,10 @@ class Underway:
         left = self._open.get(segment, 0) - count
         if left > 0:
             self._open[segment] = left
+            members = self._segments.get(segment, [])
+            if 2 * left < len(members):
+                # A few that wait for their next attempt must not keep all the others of their segment.
+                self._segments[segment] = [n for n in members if n.open_deliveries or not n.outcome_bits]
         else:
             self._open.pop(segment, None)
             self._segments.pop(segment, None)
