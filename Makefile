@@ -33,7 +33,7 @@ lint: build
 coverage: .stamp-venv
 	find core adapters gateway -name '*.so' -delete
 	WALLETPUSH_BUILD=traced $(BIN)/python setup.py -q build_stubs build_ext --inplace --force
-	$(BIN)/coverage run -m pytest tests/unit tests/integration || true
+	$(BIN)/coverage run -m pytest tests/unit tests/integration
 	$(BIN)/coverage report --include='core/*,adapters/*,gateway/*'
 	find core adapters gateway -name '*.so' -delete
 	$(BIN)/python setup.py -q build_ext --inplace --force

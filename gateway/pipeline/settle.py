@@ -21,8 +21,9 @@ from gateway.pipeline.retries import RetryWheel
 from gateway.pipeline.routes import Route, Routes
 from gateway.pipeline.underway import Underway
 
-# What ends within so many seconds shares a journal row; a crash in between costs a repeat with the same collapse id.
-_RECORD_LINGER_S = 0.004
+# What ends within so many seconds shares a journal row, and payments find the writer idle most of the time; a crash in
+# between costs a repeat with the same collapse id.
+_RECORD_LINGER_S = 0.02
 _FINAL = {
     Step.CLOSE_DELIVERED: DeliveryState.DELIVERED,
     Step.CLOSE_FAILED: DeliveryState.FAILED,
