@@ -24,7 +24,7 @@ test: build lint
 	touch $@
 
 build: .stamp-venv
-	flock .stamp-venv $(BIN)/python setup.py -q build_stubs build_ext --inplace
+	flock .stamp-venv $(BIN)/python setup.py -q build_stubs build_ext --inplace --parallel 2
 
 lint: build
 	$(BIN)/ruff check .
