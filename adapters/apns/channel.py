@@ -98,7 +98,7 @@ class ApnsChannel:
         if content.pass_type_id and not notification.collapse_given:
             # Only the last state of a pass matters, so one update of it waits per device.
             return payload, (shape, content.pass_type_id.encode("ascii")[:64])
-        return payload, (shape, b"")
+        return payload, shape.envelope
 
     def submit(self, deliveries: Sequence[Delivery], now_unix_ms: int) -> int:
         """Put as many of the head on the wire as there are free streams; return how many.

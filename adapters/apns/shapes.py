@@ -16,9 +16,12 @@ MAX_TOPIC_BYTES = 255
 
 
 class Shape:
-    """One combination of shared headers; head is made anew when another token is in force."""
+    """One combination of shared headers; head is made anew when another token is in force.
 
-    __slots__ = ("_pairs", "head", "max_bytes", "push_type", "tie", "token")
+    envelope: what every delivery with these headers and its own collapse id carries.
+    """
+
+    __slots__ = ("_pairs", "envelope", "head", "max_bytes", "push_type", "tie", "token")
 
     def __init__(self, authority: str, topic: str, push_type: int, rule: PushTypeRule, priority: int, tie: TopicTie):
         self._pairs = (
@@ -33,6 +36,7 @@ class Shape:
         self.max_bytes = rule.max_bytes
         self.tie = tie
         self.token: ProviderToken | None = None
+        self.envelope: tuple[Shape, bytes] = (self, b"")
         self.head = HeaderBlock(self._pairs)
 
     def dress(self, token: ProviderToken) -> None:
