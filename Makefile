@@ -31,11 +31,11 @@ lint: build
 	$(BIN)/mypy
 
 coverage: .stamp-venv
-	find core adapters gateway -name '*.so' -delete
+	find core adapters gateway \( -name '*.so' -o -name '*.c' \) -delete
 	WALLETPUSH_BUILD=traced $(BIN)/python setup.py -q build_stubs build_ext --inplace --force
 	$(BIN)/coverage run -m pytest tests/unit tests/integration
 	$(BIN)/coverage report --include='core/*,adapters/*,gateway/*'
-	find core adapters gateway -name '*.so' -delete
+	find core adapters gateway \( -name '*.so' -o -name '*.c' \) -delete
 	$(BIN)/python setup.py -q build_ext --inplace --force
 
 clean:
