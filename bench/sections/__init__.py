@@ -1,0 +1,1 @@
+"""One file per section; each offers its `SECTION` to bench.catalogue."""
