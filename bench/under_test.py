@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import grpc
@@ -50,16 +50,27 @@ class RunningGateway(Protocol):
 
 
 class GatewayUnderTest(Protocol):
-    """A gateway that can be started. provider: whose simulator hears the pushes. batch: how many fit a request best.
+    """A gateway that can be started."""
 
-    in_flight: how many requests to keep unanswered. notes: what a reader must know of it, one sentence each.
-    """
+    @property
+    def name(self) -> str:
+        """What figures are named after."""
 
-    name: str
-    provider: Provider
-    batch: int
-    in_flight: int
-    notes: tuple[str, ...]
+    @property
+    def provider(self) -> Provider:
+        """Whose simulator hears the pushes."""
+
+    @property
+    def batch(self) -> int:
+        """How many pushes a request carries."""
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests are kept unanswered."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know of it, one sentence each."""
 
     def start(self, found: Simulators) -> AbstractAsyncContextManager[RunningGateway]:
         """Run it over these simulators until left; what it writes goes below found.directory."""
@@ -93,7 +104,7 @@ class RunningWalletpush:
 class WalletpushUnderTest:
     """walletpush itself: one worker, every notification journaled before it is answered."""
 
-    options: StandOptions = StandOptions()
+    options: StandOptions = field(default_factory=StandOptions)
     name: str = "walletpush"
     provider: Provider = "apns"
     batch: int = 500
