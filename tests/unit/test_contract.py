@@ -11,11 +11,26 @@ import pytest
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor, FileDescriptor, ServiceDescriptor
 
 from protos.walletpush.internal.v1 import worker_pb2
-from protos.walletpush.v1 import delivery_pb2, device_pb2, notification_pb2, receipt_pb2
+from protos.walletpush.v1 import (
+    delivery_pb2,
+    device_pb2,
+    notification_pb2,
+    policy_pb2,
+    preference_pb2,
+    privacy_pb2,
+    receipt_pb2,
+    template_pb2,
+    user_pb2,
+    value_pb2,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES: list[FileDescriptor] = [
-    module.DESCRIPTOR for module in (delivery_pb2, device_pb2, notification_pb2, receipt_pb2, worker_pb2)
+    module.DESCRIPTOR
+    for module in (
+        delivery_pb2, device_pb2, notification_pb2, policy_pb2, preference_pb2, privacy_pb2, receipt_pb2, template_pb2,
+        user_pb2, value_pb2, worker_pb2,
+    )
 ]
 PUBLIC = [file for file in FILES if file.package == "walletpush.v1"]
 DECLARATION = re.compile(
