@@ -12,11 +12,14 @@ from gateway.metric_families import Spec, counters, gauges, histograms
 
 BreakerState = Literal["closed", "half_open", "open"]
 Result = Literal["ok", "failed"]
-Stage = Literal["intake", "journal", "plan", "queue", "provider"]
+Stage = Literal["intake", "journal", "plan", "queue"]
 BREAKER_STATES: tuple[BreakerState, ...] = ("closed", "half_open", "open")
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 ROWS = (1.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1000.0, 5000.0, 10000.0)
 ROUTE = ("provider", "app")
+# What is bounded and sheds; those of pending are by class, as marketing goes first and payments last.
+RESOURCES = (*(f"pending_{one.name.lower()}" for one in NotificationClass), "journal", "dedup_window", "retirements")
+TASKS = ("intake", "planning", "record", "revival", "rpc")
 
 COUNTERS = {
     "accepted": Spec("walletpush_notifications_accepted", ("class",), "Notifications durable and acknowledged."),
@@ -39,9 +42,12 @@ COUNTERS = {
     "breaker_opened": Spec("walletpush_breaker_opened", ROUTE, "Times a breaker opened."),
     "token_refresh": Spec("walletpush_token_refreshes", (*ROUTE, "result"), "Provider credentials made or fetched."),
     "journal_bytes": Spec("walletpush_journal_written_bytes", (), "Bytes committed."),
+    "commit_failed": Spec("walletpush_journal_commit_failures", (), "Commits that the disk did not take."),
     "rpc": Spec("walletpush_rpcs", ("method", "code"), "Calls ended, by gRPC code."),
     "task_failure": Spec("walletpush_task_failures", ("task",), "Unforeseen errors caught at the top of a task."),
     "reload": Spec("walletpush_reloads", ("result",), "Times the settings were read again."),
+    "gc": Spec("walletpush_gc_collections", ("generation",), "Runs of Python's cycle collector."),
+    "gc_pause": Spec("walletpush_gc_pause_seconds", ("generation",), "Time in Python's cycle collector."),
 }
 GAUGES = {
     "pending": Spec("walletpush_deliveries_pending", (), "Accepted deliveries that have no final state."),
@@ -51,14 +57,22 @@ GAUGES = {
     "streams": Spec("walletpush_streams", ROUTE, "Requests a provider has not answered."),
     "breaker": Spec("walletpush_breaker_state", ROUTE, "0 closed, 1 half open, 2 open; the worst worker's.", "livemax"),
     "journal_size": Spec("walletpush_journal_size_bytes", (), "Size of the journal files."),
+    "journal_limit": Spec("walletpush_journal_limit_bytes", (), "Size at which the journals refuse what is new."),
+    "journal_backlog": Spec("walletpush_journal_backlog_bytes", (), "Bytes that wait to be committed."),
+    "journal_failing": Spec("walletpush_journal_failing", (), "1 if some journal's last commit failed.", "livemax"),
+    "dedup_entries": Spec("walletpush_dedup_entries", (), "Idempotency keys in the window.", "livemax"),
+    "dedup_limit": Spec("walletpush_dedup_limit_entries", (), "Keys that the window can hold.", "livemax"),
+    "on_hold": Spec("walletpush_devices_on_hold", ("app",), "Dead tokens that the mass-death guard holds now."),
     "rpcs_active": Spec("walletpush_rpcs_active", (), "Calls under way."),
 }
 HISTOGRAMS = {
     "stage": Spec("walletpush_stage_seconds", ("stage",), "Time a batch spends in a stage.", buckets=SECONDS),
-    "delivery": Spec("walletpush_delivery_seconds", ("class",), "From accepted to answered.", buckets=SECONDS),
+    "delivery": Spec("walletpush_delivery_seconds", ("class",), "From accepted to the last answer.", buckets=SECONDS),
+    "provider": Spec("walletpush_provider_seconds", ROUTE, "From request written to answered.", buckets=SECONDS),
     "commit": Spec("walletpush_journal_commit_seconds", (), "Time of a journal commit.", buckets=SECONDS),
     "commit_rows": Spec("walletpush_journal_commit_rows", (), "Rows in a journal commit.", buckets=ROWS),
     "rpc": Spec("walletpush_rpc_seconds", ("method",), "Time of a call; streams when they end.", buckets=SECONDS),
+    "loop_lag": Spec("walletpush_event_loop_lag_seconds", (), "How late the loop runs a timer.", buckets=SECONDS),
 }
 
 
@@ -95,9 +109,27 @@ class Metrics:
         self._delivered = self._counters["delivered"].child
         self._stage = self._histograms["stage"].child
         self._delivery = self._histograms["delivery"].child
+        self._provider = self._histograms["provider"].child
         self._rpc = self._counters["rpc"].child
         self._rpc_seconds = self._histograms["rpc"].child
         self._rpcs_active = self._gauges["rpcs_active"].child()
+        self._show_zeros()
+
+    def _show_zeros(self) -> None:
+        # rate() and increase() see nothing of a counter that begins at 1: what is seldom must be there before.
+        for klass in NotificationClass:
+            for name in ("accepted", "duplicate", "expired", "cancelled"):
+                self._counters[name].child(klass)
+        for name, labels in (("queue_full", RESOURCES), ("task_failure", TASKS), ("reload", ("ok", "failed"))):
+            for label in labels:
+                self._counters[name].child(label)
+        self._counters["commit_failed"].child()
+
+    def show_route(self, provider: str, app: str) -> None:
+        """Show a route's counters at 0, so that their first event is seen as a growth."""
+        for name, spec in COUNTERS.items():
+            if spec.labels == ROUTE:
+                self._counters[name].child(provider, app)
 
     def accepted(self, klass: NotificationClass | int, n: int) -> None:
         """Count notifications that are durable and acknowledged."""
@@ -183,8 +215,12 @@ class Metrics:
         """Observe how long a batch took in a stage; n > 1 weighs it by its messages."""
         self._stage(stage).observe_same(seconds, n)
 
+    def provider_seconds(self, provider: str, app: str, seconds: float, n: int) -> None:
+        """Observe how long a batch of n answers took, as one value."""
+        self._provider(provider, app).observe_same(seconds, n)
+
     def delivery_seconds(self, klass: NotificationClass | int, seconds: Sequence[float]) -> None:
-        """Observe the times from accepted to answered of one batch."""
+        """Observe the times from accepted to the last answer of one batch."""
         self._delivery(klass).observe_many(seconds)
 
     def journal_commit(self, rows: int, size_bytes: int, seconds: float) -> None:
@@ -193,9 +229,34 @@ class Metrics:
         self._histograms["commit"].child().observe_same(seconds, 1)
         self._histograms["commit_rows"].child().observe_same(rows, 1)
 
-    def journal_size(self, size_bytes: int) -> None:
-        """Set the size of this worker's journal."""
+    def journal(self, size_bytes: int, limit_bytes: int, backlog_bytes: int, failing: bool) -> None:
+        """Set how full this worker's journal is, and whether its last commit failed."""
         self._gauges["journal_size"].child().set(size_bytes)
+        self._gauges["journal_limit"].child().set(limit_bytes)
+        self._gauges["journal_backlog"].child().set(backlog_bytes)
+        self._gauges["journal_failing"].child().set(failing)
+
+    def journal_failures(self, n: int) -> None:
+        """Count commits that failed."""
+        self._counters["commit_failed"].child().inc(n)
+
+    def dedup(self, entries: int, limit: int) -> None:
+        """Set how full the dedup window is, which all workers share."""
+        self._gauges["dedup_entries"].child().set(entries)
+        self._gauges["dedup_limit"].child().set(limit)
+
+    def on_hold(self, app: str, tokens: int) -> None:
+        """Set how many dead tokens of an app the mass-death guard holds back."""
+        self._gauges["on_hold"].child(app).set(tokens)
+
+    def loop_lag(self, seconds: float) -> None:
+        """Observe how late the event loop ran a timer."""
+        self._histograms["loop_lag"].child().observe_same(seconds, 1)
+
+    def gc(self, generation: int, collections: int, seconds: float) -> None:
+        """Count runs of the cycle collector and their time."""
+        self._counters["gc"].child(generation).inc(collections)
+        self._counters["gc_pause"].child(generation).inc(seconds)
 
     def pending(self, n: int) -> None:
         """Set how many deliveries have no final state."""

@@ -32,12 +32,22 @@ class Observer:
         parts = self._parts
         now_ns = parts.clock.monotonic_ns()
         self._metrics.pending(parts.queue.in_use + parts.intake.taking)
-        self._metrics.journal_size(parts.journal.live_bytes)
+        self._look_at_stores()
         for route in parts.routes:
             self._look_at(route, now_ns)
         for (label, app), (good, bad) in parts.channels.credentials().items():
             self._metrics.token_refresh(label, app, "ok", self._grown((label, app, "token ok"), good))
             self._metrics.token_refresh(label, app, "failed", self._grown((label, app, "token failed"), bad))
+
+    def _look_at_stores(self) -> None:
+        parts, metrics = self._parts, self._metrics
+        journal = parts.journal
+        metrics.journal(journal.live_bytes, journal.max_bytes, journal.backlog_bytes, journal.failing)
+        metrics.journal_failures(self._grown(("journal", "", "failures"), journal.failures))
+        metrics.dedup(parts.dedup.used, parts.dedup.capacity)
+        held = parts.retirer.held()
+        for app in {route.app for route in parts.routes}:
+            metrics.on_hold(app, held.get(app, 0))
 
     def _look_at(self, route: Route, now_ns: int) -> None:
         queue, metrics = self._parts.queue, self._metrics
@@ -52,6 +62,8 @@ class Observer:
             for event, total in (("opened", stats.opened), ("lost", stats.lost), ("refused", stats.failures)):
                 grown = self._grown((route.label, route.app, event), total)
                 metrics.connection_event(route.label, route.app, event, grown)
+        if route.number not in self._breakers:
+            metrics.show_route(route.label, route.app)
         state = route.breaker.state
         if self._breakers.get(route.number) is not state:
             self._breakers[route.number] = state

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from adapters.journal.sqlite import SqliteJournal
 from adapters.registry.sqlite import SqliteRegistry
+from core.dedup import DedupWindow
 from core.hashing import SipHash
 from core.token_buckets import TokenBuckets
 from gateway.channels import ChannelMaker
@@ -57,6 +58,7 @@ class Parts:
     devices: DeviceServicer
     siblings: WorkerServicer
     buckets: TokenBuckets
+    dedup: DedupWindow
     tags: SipHash
     metrics: Metrics
     clock: Clock

@@ -190,7 +190,7 @@ async def assemble(settings: Settings, number: int, tasks: asyncio.TaskGroup, *,
         dispatcher=sending.dispatcher, settler=sending.settler, retirer=sending.retirer, schedule=taking.schedule,
         reviver=taking.reviver, tracking=tracking, peers=peers, interceptor=interceptor, metrics=base.metrics,
         socket=WorkerSocket(settings.data_dir / "run", number, siblings), clock=base.clock, delivery=delivery,
-        devices=devices, siblings=siblings, buckets=base.buckets, tags=base.secret.derive("tags"),
+        devices=devices, siblings=siblings, buckets=base.buckets, dedup=base.dedup, tags=base.secret.derive("tags"),
         server=PublicServer(settings.server, interceptor, delivery, devices) if listening else None,
     )  # fmt: skip
 

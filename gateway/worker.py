@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from core.errors import Unavailable
 from gateway.logs import get_logger
+from gateway.loop_watch import LoopWatch
 from gateway.observer import Observer
 from gateway.parts import Parts
 from gateway.worker_report import OK, Checks, ReportPipe
@@ -78,6 +79,7 @@ class Worker:
             "sweep": parts.dispatcher.sweep(),
             "schedule": parts.schedule.run(parts.reviver.release),
             "observe": Observer(parts).run(),
+            "watch": LoopWatch(parts.metrics).run(),
         }
         if self._reports is not None:
             found["report"] = self._reports.send_forever(self.checks)

@@ -110,6 +110,11 @@ class SqliteJournal:
         return self._writer.last_commit_ns
 
     @property
+    def max_bytes(self) -> int:
+        """Above what live_bytes nothing new is taken."""
+        return self._options.max_bytes
+
+    @property
     def live_bytes(self) -> int:
         """What the file holds, free pages not counted; up to a second old."""
         return self._store.live_bytes

@@ -13,7 +13,7 @@ from core.dedup import DedupWindow, Verdict
 from core.delivery import Notification, assign_places
 from core.errors import ContentRefused, Failure, IdempotencyConflict, InvalidRequest, Overloaded, PushError, Unavailable
 from core.hashing import SipHash
-from core.model import NotificationState, PushType, Target
+from core.model import NotificationClass, NotificationState, PushType, Target
 from core.notification_id import format_id, format_id_many, make_id_many
 from core.storage import Journal, Segment
 from gateway.convert import MAX_RECIPIENTS, Scope, to_notification, to_targets
@@ -214,6 +214,7 @@ class Intake:
         scope, prefix = call.scope, frame_prefix(call.scope.tenant, now_unix_ms)
         pending = self._pending() + self._planned
         refused: Counter[str] = Counter()
+        shed: Counter[int] = Counter()
         for place, message in enumerate(call.messages):
             if place and place % _STRIDE == 0:
                 await asyncio.sleep(0)
@@ -229,6 +230,8 @@ class Intake:
             except (InvalidRequest, ContentRefused, Overloaded) as error:
                 taken.append(Taken("", error=error))
                 refused[type(error).__name__] += 1
+                if isinstance(error, Overloaded):
+                    shed[notification.klass] += 1
                 continue
             pending += wanted
             # From here on it counts for every other call that is being read.
@@ -242,6 +245,8 @@ class Intake:
             batch.where.append((call, place))
         for reason, count in refused.items():
             self._metrics.rejected(reason, count)
+        for klass, count in shed.items():
+            self._metrics.queue_full(f"pending_{NotificationClass(klass).name.lower()}", count)
 
     async def _read(self, message: pb.Notification, scope: Scope, now_unix_ms: int) -> tuple[Notification, bytes]:
         """Read what the quick way left, or say what is wrong with it."""
@@ -362,6 +367,8 @@ class Intake:
             if not call.answer.done():
                 call.answer.set_result(answers)
         self._metrics.rejected(type(error).__name__, refused)
+        if isinstance(error, Overloaded):
+            self._metrics.queue_full("journal", refused)
 
 
 def _is_special(notification: Notification) -> bool:

@@ -96,17 +96,18 @@ class Settler:
         mark_answered(deliveries)
         waited_ns = now_ns - deliveries[-1].submitted_ns
         route.window.observe(waited_ns, len(deliveries), route.in_flight, now_ns)
-        self._metrics.stage_seconds("provider", waited_ns / 1e9, len(deliveries))
+        self._metrics.provider_seconds(route.label, route.app, waited_ns / 1e9, len(deliveries))
         route.in_flight -= len(deliveries)
         good = outcomes.count(DELIVERED)
         if good == len(outcomes):
             route.breaker.record(good, 0, now_ns)
             self._close(deliveries, outcomes, bytes([DeliveryState.DELIVERED]) * good)
+            ended = deliveries
         else:
-            self._judge(route, deliveries, outcomes, now_ns)
+            ended = self._judge(route, deliveries, outcomes, now_ns)
         self._retirer.saw_alive(route.app, good, now_ns)
         self._metrics.delivered(route.label, route.app, good)
-        for klass, seconds in enumerate(seconds_since_due(deliveries, now_ns, self._clock.unix_ms())):
+        for klass, seconds in enumerate(seconds_since_due(ended, now_ns, self._clock.unix_ms())):
             if seconds:
                 self._metrics.delivery_seconds(klass, seconds)
         return route
@@ -159,7 +160,10 @@ class Settler:
             self._underway.closed(update.segment, len(update.closed) // 4)
         await self._journal.record(updates)
 
-    def _judge(self, route: Route, deliveries: list[Delivery], outcomes: list[Outcome], now_ns: int) -> None:
+    def _judge(
+        self, route: Route, deliveries: list[Delivery], outcomes: list[Outcome], now_ns: int
+    ) -> list[Delivery]:
+        """Do what follows from each answer; return the deliveries that ended."""
         sorted_out = _Sorted()
         now_unix_ms = self._clock.unix_ms()
         for delivery, outcome in zip(deliveries, outcomes, strict=True):
@@ -178,6 +182,7 @@ class Settler:
         if sorted_out.ended:
             self._close(sorted_out.ended, sorted_out.answers, sorted_out.states)
         self._count(route, sorted_out)
+        return sorted_out.ended
 
     def _may_retry(self, delivery: Delivery, outcome: Outcome) -> bool:
         return delivery.attempts < self._max_attempts or outcome.kind in _NO_VERDICT

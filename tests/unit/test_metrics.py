@@ -125,6 +125,8 @@ def test_every_method_counts_something() -> None:
     metrics.accepted(1, 1)
     metrics.breaker("apns", "w", "open")
     metrics.journal_commit(1, 1, 0.001)
+    metrics.journal_failures(1)
+    metrics.gc(2, 1, 1.0)
     metrics.rpc_started()
     metrics.rpc_ended("/walletpush.v1.DeliveryService/Send", "OK", 0.001)
     found = samples(metrics)
