@@ -45,8 +45,8 @@ class QuietWindow(NamedTuple):
     """Minutes of the day, in the user's zone, in which nothing may disturb.
 
     end_minute not after start_minute: ends on the next day; equal: 24 hours. weekdays: bit 0 Monday to bit 6 Sunday,
-    the days on which it begins; 0 for every day. category: EVERY_CATEGORY for all. holidays: public holidays are quiet all
-    day too.
+    the days on which it begins; 0 for every day. category: EVERY_CATEGORY for all. holidays: public holidays are quiet
+    all day too.
     """
 
     start_minute: int
