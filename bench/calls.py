@@ -19,8 +19,8 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench.egress_engine import QUIET_PERCENT, cores_busy_s, process_cpu_s
 from bench.load import batches, payment
+from bench.quiet import QUIET_PERCENT, cores_busy_s, process_cpu_s
 from bench.stand import OTHER_CORE, Stand, StandOptions, stand
 from gateway.client import Walletpush
 from protos.walletpush.v1 import delivery_pb2

@@ -1,4 +1,4 @@
-"""What a measurement leaves behind: figures with their repeats, histograms, series and tables, as values and as JSON."""
+"""What a measurement leaves behind, as values and as JSON: figures with their repeats, histograms, series, tables."""
 
 from __future__ import annotations
 
@@ -78,6 +78,22 @@ class Series:
     x: tuple[float, ...]
     y: tuple[float, ...]
     log_x: bool = False
+    log_y: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """A plot of figures side by side: a group of bars per case, one bar and colour per side.
+
+    figures: names, one row per side, one column per group; "" where there is none.
+    """
+
+    plot: str
+    y_label: str
+    groups: tuple[str, ...]
+    sides: tuple[str, ...]
+    figures: tuple[tuple[str, ...], ...]
+    log_y: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +114,7 @@ class SectionResult:
     tables: tuple[ResultTable, ...] = ()
     latencies: tuple[Latencies, ...] = ()
     series: tuple[Series, ...] = ()
+    bars: tuple[Bars, ...] = ()
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
 
