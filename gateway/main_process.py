@@ -16,23 +16,26 @@ from adapters.hotstate import shared_file
 from adapters.journal.reader import JournalReader
 from adapters.journal.sqlite import journal_path
 from adapters.journal.sqlite_file import FileLock, mapped_errors
+from adapters.registry.census import count_devices
 from core.dedup import DedupWindow
 from core.errors import StoreFailure
 from core.token_buckets import TokenBuckets
 from gateway import logs
 from gateway.logs import get_logger
 from gateway.metric_families import write_worker_files
+from gateway.metrics_host import DeviceCensus, HostFigures, show_build
+from gateway.metrics_processes import ProcessTable
 from gateway.pipeline.clock import SystemClock
 from gateway.pipeline.restore import restore_all
 from gateway.reload import Reloader
 from gateway.secret import SECRET_FILE, load_secret
-from gateway.settings.loading import load
+from gateway.settings.loading import SettingsError, load
 from gateway.settings.root import Settings
 from gateway.supervisor import Supervisor
 from gateway.web.app import make_app
 from gateway.web.exposition import Exposition
 from gateway.web.listener import WebListener, guard_of
-from gateway.wiring import BUCKETS_FILE, DEDUP_FILE, assemble
+from gateway.wiring import BUCKETS_FILE, DEDUP_FILE, assemble, providers_of
 from gateway.worker import Worker
 from gateway.worker_report import ReportPipe, die_with_supervisor
 
@@ -84,14 +87,36 @@ async def _supervise(settings: Settings, settings_path: Path, insecure: bool, wo
         return [sys.executable, "-m", "gateway", *words]
 
     metrics_dir = settings.data_dir / "metrics"
+    host = HostFigures(settings)
+
+    def reload() -> None:
+        # Wrong ones are told by the workers, which go on as they are.
+        with suppress(SettingsError):
+            host.settings = load(settings_path, insecure=insecure)
+
     supervisor = Supervisor(
-        command, total, metrics_dir, prepare=lambda: prepare(settings), drain_s=settings.server.drain_s + 10.0
-    )
+        command, total, metrics_dir, prepare=lambda: prepare(settings), on_reload=reload,
+        drain_s=settings.server.drain_s + 10.0,
+    )  # fmt: skip
+    census = _show_host(supervisor, host)
     web = make_app(Exposition([supervisor.registry], metrics_dir), supervisor.checks, guard_of(settings))
-    async with WebListener(web, settings.web) as listener:
+    async with WebListener(web, settings.web) as listener, census:
         listen = settings.server.listen
         get_logger("supervisor").info("starting", workers=workers, web_port=listener.port, listen=listen)
         return 0 if await supervisor.run() else 1
+
+
+def _show_host(supervisor: Supervisor, host: HostFigures) -> DeviceCensus:
+    """Add what only the supervisor can tell to its metrics; return what must run for it."""
+
+    def pids() -> dict[str, int]:
+        return {"supervisor": os.getpid(), **{f"worker{number}": pid for number, pid in supervisor.pids().items()}}
+
+    registry, settings = supervisor.registry, host.settings
+    show_build(registry)
+    registry.register(ProcessTable(pids))
+    registry.register(host)
+    return DeviceCensus(registry, providers_of(settings), lambda: count_devices(settings.data_dir / "registry.db"))
 
 
 async def _work(settings: Settings, settings_path: Path, number: int, insecure: bool, listening: bool) -> None:

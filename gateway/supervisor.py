@@ -93,6 +93,9 @@ class Supervisor:
         self._logger = get_logger("supervisor")
         restarts = "Workers started again after they ended."
         self._restarts = Counter("walletpush_worker_restarts", restarts, ["worker"], registry=self.registry)
+        for number in range(workers):
+            self._restarts.labels(str(number))
+        Gauge("walletpush_workers", "Workers that should run.", registry=self.registry).set(workers)
         ready = Gauge("walletpush_workers_ready", "Workers that report themselves ready.", registry=self.registry)
         ready.set_function(lambda: sum(state == OK for state in self._states()))
 
@@ -133,7 +136,7 @@ class Supervisor:
 
     def pids(self) -> dict[int, int]:
         """Return the process id of each worker that runs now."""
-        return {number: worker.pid for number, worker in self._workers.items()}
+        return {number: worker.pid for number, worker in tuple(self._workers.items())}
 
     def checks(self) -> dict[str, str]:
         """Return each worker's checks as worker0.journal -> "ok" or what is wrong; worker0 alone while it has none."""
@@ -231,7 +234,8 @@ class Supervisor:
             worker.signal(number)
 
     def _states(self) -> Iterator[str]:
-        for worker in self._workers.values():
+        # Metrics are read in a thread while workers come and go.
+        for worker in tuple(self._workers.values()):
             yield OK if worker.report is not None and worker.report.ready else "not ready"
 
 
