@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import random
 from collections.abc import Iterator
 
 from bench.stand import APP
 from protos.walletpush.v1 import delivery_pb2, notification_pb2
 
 _SHOPS = ("Luckin Coffee", "星巴克", "FamilyMart", "Metro Line 2", "盒马鲜生", "Didi", "Uniqlo", "Hema Fresh")
+# Coprime to the range of amounts, so that neighbours differ and all come up.
+_STRIDE = 7_919
 
 
 def apns_token(number: int) -> str:
@@ -20,7 +21,7 @@ def apns_token(number: int) -> str:
 def payment(number: int, run: str) -> notification_pb2.Notification:
     """Return one payment notice to one APNs device, of about 230 bytes."""
     shop = _SHOPS[number % len(_SHOPS)]
-    amount = random.Random(number).randint(100, 99_999)
+    amount = 100 + number * _STRIDE % 99_900
     return notification_pb2.Notification(
         idempotency_key=f"{run}-{number}",
         app=APP,

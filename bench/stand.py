@@ -6,13 +6,15 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import aiohttp
 import psutil
 
 from adapters.simulators.client import SimulatorClient, read_ports
@@ -22,13 +24,17 @@ from adapters.simulators.settings import PORTS_FILE, Ports
 APP = "wallet"
 TOPIC = "com.example.wallet"
 GATEWAY_CORE = 0
-OTHER_CORE = 1
+OTHER_CORE = 1 % (os.cpu_count() or 1)
+ANSWERS_FILE = "answers"
 _READY_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class StandOptions:
-    """mode: of the simulators. settings: lines of TOML that follow the generated ones. cores: None pins nothing."""
+    """mode: of the simulators. settings: lines of TOML that follow the generated ones. pinned: see GATEWAY_CORE.
+
+    probed: run a `bench.probed_gateway`, which leaves ANSWERS_FILE in the directory.
+    """
 
     mode: str = "fast"
     error_one_in: int = 0
@@ -39,9 +45,10 @@ class StandOptions:
     pinned: bool = True
     keep_times: bool = False
     directory: Path | None = None
+    probed: bool = False
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Stand:
     """A running stand. address: of the gateway. web: of its metrics."""
 
@@ -170,7 +177,8 @@ async def _start_gateway(
     grpc_port, web_port = free_port(), free_port()
     path = directory / "walletpush.toml"
     path.write_text(config_toml(directory, found.credentials, found.ports, grpc_port, web_port, options))
-    words = [sys.executable, "-m", "gateway", "serve", "--config", str(path)]
+    probed = ["bench.probed_gateway", "--out", str(directory / ANSWERS_FILE)]
+    words = [sys.executable, "-m", *(probed if options.probed else ["gateway", "serve"]), "--config", str(path)]
     process = await spawn(words, GATEWAY_CORE if options.pinned else None, directory / "gateway.log")
     web = f"http://127.0.0.1:{web_port}"
     await _until_ready(web, process)
@@ -186,8 +194,6 @@ async def spawn(words: Sequence[str], core: int | None, log: Path) -> asyncio.su
 
 
 async def _until_ready(web: str, process: asyncio.subprocess.Process) -> None:
-    import aiohttp
-
     async with aiohttp.ClientSession() as session:
         async with asyncio.timeout(_READY_S):
             while True:
@@ -202,9 +208,9 @@ async def _until_ready(web: str, process: asyncio.subprocess.Process) -> None:
                 await asyncio.sleep(0.05)
 
 
-async def _until(done: object, process: asyncio.subprocess.Process) -> None:
+async def _until(done: Callable[[], bool], process: asyncio.subprocess.Process) -> None:
     async with asyncio.timeout(_READY_S):
-        while not done():  # type: ignore[operator]
+        while not done():
             if process.returncode is not None:
                 raise RuntimeError(f"the simulators ended with {process.returncode}")
             await asyncio.sleep(0.02)
@@ -212,8 +218,6 @@ async def _until(done: object, process: asyncio.subprocess.Process) -> None:
 
 def free_port() -> int:
     """Return a TCP port of loopback that nothing listens on now."""
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
         return port
