@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
 from types import TracebackType
-from typing import Any, TypeAlias, cast
+from typing import Any, Self, TypeAlias, cast
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -20,6 +20,7 @@ from gateway.callers import CallerBook, current_caller
 from gateway.logs import get_logger
 from gateway.metrics import Metrics
 from gateway.status import Abortable, abort, code_of
+from gateway.tracing.port import CallTracer, current_call
 
 # Probes of load balancers carry no key, and health says nothing that a refused connection would not.
 OPEN_METHODS = ("/grpc.health.v1.Health/",)
@@ -40,9 +41,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
     A method's handler is wrapped once and kept, so that a call costs the identification and its metrics.
     """
 
-    def __init__(self, callers: CallerBook, metrics: Metrics) -> None:
+    def __init__(self, callers: CallerBook, metrics: Metrics, tracer: CallTracer | None = None) -> None:
         self.callers = callers
         self.metrics = metrics
+        self.tracer = tracer
         self.logger = get_logger("interceptors")
         self._wrapped: dict[str, Handler] = {}
 
@@ -110,9 +112,11 @@ async def _each_readable(requests: AsyncIterable[object]) -> AsyncIterator[objec
 def _around_coroutine(
     interceptor: CallInterceptor, method: str, behaviour: Callable[..., Awaitable[object]]
 ) -> Callable[..., Awaitable[object]]:
+    begin = _begin(interceptor)
+
     @functools.wraps(behaviour)
     async def call(request: object, context: Context) -> object:
-        async with _Call(interceptor, method, context) as around:
+        async with begin(interceptor, method, context) as around:
             around.identify()
             return await behaviour(_readable(request), context)
 
@@ -122,9 +126,11 @@ def _around_coroutine(
 def _around_generator(
     interceptor: CallInterceptor, method: str, behaviour: Callable[..., AsyncGenerator[object, None]]
 ) -> Callable[..., AsyncGenerator[object, None]]:
+    begin = _begin(interceptor)
+
     @functools.wraps(behaviour)
     async def call(request: object, context: Context) -> AsyncGenerator[object, None]:
-        async with _Call(interceptor, method, context) as around:
+        async with begin(interceptor, method, context) as around:
             around.identify()
             async with aclosing(behaviour(_readable(request), context)) as answers:
                 async for answer in answers:
@@ -144,7 +150,7 @@ class _Call:
         self._context = context
         self._started_s = 0.0
 
-    async def __aenter__(self) -> _Call:
+    async def __aenter__(self) -> Self:
         self._started_s = time.perf_counter()
         self._interceptor.metrics.rpc_started()
         return self
@@ -178,6 +184,29 @@ class _Call:
         if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
             return grpc.StatusCode.CANCELLED.name
         return grpc.StatusCode.INTERNAL.name
+
+
+class _TracedCall(_Call):
+    """A call that its tracer hears of; what runs in its task finds its trace in `current_call`."""
+
+    __slots__ = ("_traced",)
+
+    async def __aenter__(self) -> Self:
+        tracer = self._interceptor.tracer
+        self._traced = None if tracer is None else tracer.call(self._method, self._context.invocation_metadata() or ())
+        current_call.set(self._traced)
+        return await super().__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._traced is not None:
+            self._traced.end(self._code(error))
+        await super().__aexit__(kind, error, trace)
+
+
+def _begin(interceptor: CallInterceptor) -> type[_Call]:
+    return _Call if interceptor.tracer is None else _TracedCall
 
 
 def _authorization(context: Context) -> str | bytes | None:

@@ -46,6 +46,8 @@ COUNTERS = {
     "rpc": Spec("walletpush_rpcs", ("method", "code"), "Calls ended, by gRPC code."),
     "task_failure": Spec("walletpush_task_failures", ("task",), "Unforeseen errors caught at the top of a task."),
     "reload": Spec("walletpush_reloads", ("result",), "Times the settings were read again."),
+    "spans": Spec("walletpush_spans_sent", (), "Spans of traces that the receiver took."),
+    "spans_dropped": Spec("walletpush_spans_dropped", ("reason",), "Spans of traces that were dropped, by reason."),
     "gc": Spec("walletpush_gc_collections", ("generation",), "Runs of Python's cycle collector."),
     "gc_pause": Spec("walletpush_gc_pause_seconds", ("generation",), "Time in Python's cycle collector."),
 }
@@ -222,6 +224,14 @@ class Metrics:
     def delivery_seconds(self, klass: NotificationClass | int, seconds: Sequence[float]) -> None:
         """Observe the times from accepted to the last answer of one batch."""
         self._delivery(klass).observe_many(seconds)
+
+    def spans_sent(self, n: int) -> None:
+        """Count spans that the receiver of traces took; from any thread."""
+        self._counters["spans"].child().inc(n)
+
+    def spans_dropped(self, reason: str, n: int) -> None:
+        """Count spans that no receiver will see; from any thread."""
+        self._counters["spans_dropped"].child(reason).inc(n)
 
     def journal_commit(self, rows: int, size_bytes: int, seconds: float) -> None:
         """Observe one commit."""

@@ -30,6 +30,7 @@ from gateway.services.delivery import DeliveryServicer
 from gateway.services.devices import DeviceServicer
 from gateway.services.tracking import Tracking
 from gateway.services.workers import WorkerServicer
+from gateway.tracing.port import CallTracer
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class Parts:
     tags: SipHash
     metrics: Metrics
     clock: Clock
+    tracer: CallTracer | None
     server: PublicServer | None
 
     def set_scopes(self, scopes: Scopes) -> None:

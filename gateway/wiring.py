@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from adapters.hotstate import shared_file
 from adapters.journal.options import JournalOptions
@@ -58,6 +61,9 @@ from gateway.services.workers import WorkerServicer
 from gateway.settings.components import DispatchSettings, JournalSettings
 from gateway.settings.root import Settings
 from gateway.settings.values import Rate as RateSetting
+
+if TYPE_CHECKING:
+    from gateway.tracing.otel import OtelTracer
 
 DEDUP_FILE = "dedup"
 BUCKETS_FILE = "buckets"
@@ -180,7 +186,7 @@ async def assemble(settings: Settings, number: int, tasks: asyncio.TaskGroup, *,
     taking = _wire_taking(base, sending, tasks)
     scopes, peers = taking.scopes, Peers(settings.data_dir / "run")
     tracking = Tracking(archive=taking.archive, canceller=taking.canceller, peers=peers, scopes=scopes, number=number)
-    interceptor = CallInterceptor(CallerBook(settings.callers), base.metrics)
+    interceptor = CallInterceptor(CallerBook(settings.callers), base.metrics, base.tracer)
     delivery = DeliveryServicer(taking.intake, tracking, scopes)
     devices = DeviceServicer(base.registry, scopes, base.clock)
     siblings = WorkerServicer(taking.canceller, scopes, sending.retirer)
@@ -191,7 +197,7 @@ async def assemble(settings: Settings, number: int, tasks: asyncio.TaskGroup, *,
         reviver=taking.reviver, tracking=tracking, peers=peers, interceptor=interceptor, metrics=base.metrics,
         socket=WorkerSocket(settings.data_dir / "run", number, siblings), clock=base.clock, delivery=delivery,
         devices=devices, siblings=siblings, buckets=base.buckets, dedup=base.dedup, tags=base.secret.derive("tags"),
-        server=PublicServer(settings.server, interceptor, delivery, devices) if listening else None,
+        tracer=base.tracer, server=PublicServer(settings.server, interceptor, delivery, devices) if listening else None,
     )  # fmt: skip
 
 
@@ -209,6 +215,7 @@ class _Base:
     buckets: TokenBuckets
     rules: RuleBook
     underway: Underway
+    tracer: OtelTracer | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +257,7 @@ async def _open(settings: Settings, number: int) -> _Base:
         settings=settings, secret=load_secret(settings.data_dir), clock=clock, metrics=metrics, journal=journal,
         registry=await SqliteRegistry.open(settings.data_dir), dedup=dedup, rules=rules, underway=Underway(),
         buckets=TokenBuckets(shared_file.attach(shared / BUCKETS_FILE), rules.rates),
+        tracer=make_tracer(settings, number, metrics, clock),
     )  # fmt: skip
 
 
@@ -262,7 +270,7 @@ def _wire_sending(base: _Base) -> _Sending:
         routes=routes, queue=queue, retries=RetryWheel(clock, lambda due: dispatcher.requeue(due)),
         journal=base.journal, underway=base.underway, retirer=retirer, metrics=metrics, clock=clock,
         backoff=Backoff(own.backoff_base_ms, own.backoff_cap_ms), max_attempts=own.max_attempts,
-        rng=random.Random(),  # noqa: S311  # jitter
+        rng=random.Random(), tracer=base.tracer,  # noqa: S311  # jitter
     )  # fmt: skip
     dispatcher = Dispatcher(
         routes=routes, queue=queue, settler=settler, buckets=base.buckets, metrics=metrics, clock=clock,
@@ -280,7 +288,7 @@ def _wire_taking(base: _Base, sending: _Sending, tasks: asyncio.TaskGroup) -> _T
     planner = Planner(
         registry=base.registry, queue=sending.queue, flows=sending.flows, settler=sending.settler,
         dispatcher=sending.dispatcher, underway=base.underway, schedule=schedule,
-        hasher=base.secret.derive("devices"), metrics=metrics, clock=clock,
+        hasher=base.secret.derive("devices"), metrics=metrics, clock=clock, tracer=base.tracer,
     )  # fmt: skip
     reviver = Reviver(
         journal=journal, scopes=scopes, underway=base.underway, planner=planner, settler=sending.settler,
@@ -296,8 +304,30 @@ def _wire_taking(base: _Base, sending: _Sending, tasks: asyncio.TaskGroup) -> _T
         admission=Admission(own.max_pending, own.marketing_share, own.service_share),
         precheck=lambda notification: check_content(sending.routes, notification),
         pending=lambda: sending.queue.in_use, accepted=planner.accept, tasks=tasks, metrics=metrics, clock=clock,
+        tracer=base.tracer,
     )  # fmt: skip
     return _Taking(scopes, schedule, reviver, archive, canceller, intake)
+
+
+def make_tracer(settings: Settings, number: int, metrics: Metrics, clock: SystemClock) -> OtelTracer | None:
+    """Return what traces one worker's notifications; None, and nothing of it is imported, where that is off."""
+    own = settings.tracing
+    if own.endpoint is None:
+        return None
+    from gateway.tracing.otel import OtelTracer, TraceLimits
+    from gateway.tracing.otlp import OtlpExport
+    from gateway.tracing.sender import SenderLimits, SpanSender
+
+    host = socket.gethostname()
+    resource: dict[str, str | int] = {
+        "service.name": own.service_name, "service.version": version("walletpush"),
+        "service.instance.id": f"{host}-{number}", "host.name": host,
+    }  # fmt: skip
+    export = OtlpExport(own.endpoint, own.headers(), resource, ca_file=own.ca_file, insecure=own.insecure)
+    limits = SenderLimits(own.queue_spans, own.batch_spans, own.interval_s, own.timeout_s)
+    sender = SpanSender(export, limits, metrics.spans_sent, metrics.spans_dropped)
+    bounds = TraceLimits(own.sample_ratio, own.max_per_batch, own.max_requests, own.max_open)
+    return OtelTracer(sender, bounds, clock)
 
 
 def check_content(routes: Routes, notification: Notification) -> None:

@@ -58,10 +58,7 @@ class Worker:
         await parts.socket.start()
         if parts.server is not None:
             await parts.server.start()
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*_GC_THRESHOLDS)
-        sys.setswitchinterval(_SWITCH_S)
+        tune_interpreter()
         self._started = True
         self._logger.info("serving", port=parts.server.port if parts.server else 0)
         await self._stopping.wait()
@@ -109,5 +106,15 @@ class Worker:
         await parts.peers.close()
         await parts.channels.close()
         parts.archive.close()
+        if parts.tracer is not None:
+            await parts.tracer.close()
         await parts.registry.close()
         await parts.journal.close()
+
+
+def tune_interpreter() -> None:
+    """Make the interpreter fit for a worker that has started: what exists by now stays."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
+    sys.setswitchinterval(_SWITCH_S)

@@ -19,6 +19,7 @@ from gateway.client.errors import (
 from gateway.client.flow import Gate
 from gateway.client.options import Batching, FlowControl, Retry
 from gateway.client.retrying import pause_s
+from gateway.client.tracing import TraceContext, current_trace
 from gateway.client.wire import framed
 from protos.walletpush.v1 import delivery_pb2 as pb
 from protos.walletpush.v1.notification_pb2 import Notification
@@ -30,13 +31,16 @@ MAX_NOTIFICATION_BYTES = 15 << 20
 class Entry:
     """One notification until it is settled."""
 
-    __slots__ = ("attempts", "deadline_s", "element", "failure", "key", "outcome")
+    __slots__ = ("attempts", "deadline_s", "element", "failure", "key", "outcome", "trace")
 
-    def __init__(self, element: bytes, key: str, deadline_s: float, outcome: asyncio.Future[Accepted]) -> None:
+    def __init__(
+        self, element: bytes, key: str, deadline_s: float, outcome: asyncio.Future[Accepted], trace: TraceContext | None
+    ) -> None:
         self.element = element
         self.key = key
         self.deadline_s = deadline_s
         self.outcome = outcome
+        self.trace = trace
         self.attempts = 0
         self.failure: WalletpushError = Unavailable("no answer before the deadline")
 
@@ -73,7 +77,7 @@ class Outbox:
         deadline_s = self._loop.time() + self._retry.deadline_s
         if not self._gate.try_enter(size):
             await self._enter(size, deadline_s)
-        entry = Entry(element, key, deadline_s, self._loop.create_future())
+        entry = Entry(element, key, deadline_s, self._loop.create_future(), current_trace())
         self._add(entry)
         try:
             return await entry.outcome

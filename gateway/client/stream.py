@@ -14,7 +14,7 @@ from gateway.client.errors import Failed, Unavailable, WalletpushError, from_cal
 from gateway.client.options import Retry
 from gateway.client.outbox import Chunk, Outbox
 from gateway.client.retrying import pause_s
-from gateway.client.wire import chunk
+from gateway.client.wire import chunk, traces
 from protos.walletpush.v1 import delivery_pb2 as pb
 
 _METHOD = "/" + pb.DESCRIPTOR.services_by_name["DeliveryService"].full_name + "/SendStream"
@@ -73,7 +73,8 @@ class Stream:
                 self._unacknowledged.append((sequence, entries))
                 if len(self._unacknowledged) == 1:
                     self._watch(stall)
-                await call.write(chunk(sequence, (entry.element for entry in entries)))
+                elements = [entry.element for entry in entries]
+                await call.write(chunk(sequence, [*elements, traces(entry.trace for entry in entries)]))
 
     async def _read(self, call: Call, stall: asyncio.Timeout) -> WalletpushError:
         try:

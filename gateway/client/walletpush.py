@@ -15,6 +15,7 @@ from gateway.client.options import Batching, FlowControl, Retry, Tls
 from gateway.client.outbox import Outbox
 from gateway.client.retrying import pause_s, retrying
 from gateway.client.stream import Stream
+from gateway.client.tracing import trace_metadata
 from gateway.client.wire import new_key
 from protos.walletpush.v1 import delivery_pb2 as pb
 from protos.walletpush.v1 import device_pb2
@@ -177,7 +178,8 @@ class Walletpush:
         return [_outcome(result, one) for one, result in zip(part, answer.results, strict=True)]
 
     async def _call(self, method: Callable[..., Any], request: object) -> Any:
-        return await retrying(lambda left_s: method(request, timeout=left_s, metadata=self._metadata), self._retry)
+        metadata = self._metadata + trace_metadata()
+        return await retrying(lambda left_s: method(request, timeout=left_s, metadata=metadata), self._retry)
 
     def _on_sender_done(self, sender: asyncio.Task[None]) -> None:
         if not sender.cancelled():

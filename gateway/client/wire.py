@@ -8,6 +8,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable
 
+from gateway.client.tracing import TraceContext
 from protos.walletpush.v1 import delivery_pb2 as pb
 from protos.walletpush.v1.notification_pb2 import Notification
 
@@ -34,6 +35,16 @@ def framed(notification: Notification) -> tuple[bytes, str]:
 def chunk(sequence: int, elements: Iterable[bytes]) -> bytes:
     """Return a SendStreamRequest of framed notifications."""
     return b"".join((_SEQUENCE_TAG, varint(sequence), *elements))
+
+
+def traces(contexts: Iterable[TraceContext | None]) -> bytes:
+    """Return the elements of a chunk that name the traces of its notifications, in their order; empty for none."""
+    told = [
+        pb.TraceContext(index=index, traceparent=context.traceparent, tracestate=context.tracestate)
+        for index, context in enumerate(contexts)
+        if context is not None
+    ]
+    return pb.SendStreamRequest(trace_contexts=told).SerializeToString() if told else b""
 
 
 def varint(number: int) -> bytes:

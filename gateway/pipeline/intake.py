@@ -22,6 +22,7 @@ from gateway.logs import get_logger
 from gateway.metrics import Metrics, Stage
 from gateway.pipeline.admission import Admission
 from gateway.pipeline.clock import Clock
+from gateway.tracing.port import CallTrace, Tracer, current_call
 from protos.walletpush.v1 import notification_pb2 as pb
 
 MAX_SEGMENT = 1_000
@@ -54,6 +55,7 @@ class _Call:
     scope: Scope
     messages: Sequence[pb.Notification]
     answer: asyncio.Future[list[Taken]]
+    trace: CallTrace | None
     taken: list[Taken | None] = field(default_factory=list)
 
 
@@ -84,7 +86,7 @@ class Intake:
         self, *, journal: Journal, dedup: DedupWindow, hasher: SipHash, admission: Admission,
         precheck: Callable[[Notification], None], pending: Callable[[], int],
         accepted: Callable[[list[Notification]], Awaitable[None]],
-        tasks: asyncio.TaskGroup, metrics: Metrics, clock: Clock,
+        tasks: asyncio.TaskGroup, metrics: Metrics, clock: Clock, tracer: Tracer | None = None,
     ) -> None:  # fmt: skip
         self._journal = journal
         self._dedup = dedup
@@ -96,6 +98,7 @@ class Intake:
         self._tasks = tasks
         self._metrics = metrics
         self._clock = clock
+        self._tracer = tracer
         self._waiting: list[_Call] = []
         self._waiting_messages = 0
         self._scheduled = False
@@ -122,7 +125,8 @@ class Intake:
         """
         if self._closed:
             raise Unavailable("draining: this gateway takes nothing new")
-        call = _Call(scope, messages, asyncio.get_running_loop().create_future())
+        trace = None if self._tracer is None else current_call.get()
+        call = _Call(scope, messages, asyncio.get_running_loop().create_future(), trace)
         self._waiting.append(call)
         self._waiting_messages += len(messages)
         self._schedule_gathering()
@@ -203,7 +207,9 @@ class Intake:
         fresh = self._deduplicate(batch, ids, keys, fingerprints, positions, now_unix_ms)
         self._observe("intake", started_ns, len(batch.notifications))
         if fresh:
-            await self._journal_it(batch, fresh, segment, now_unix_ms, keys, fingerprints, positions)
+            committing_ns = await self._journal_it(batch, fresh, segment, now_unix_ms, keys, fingerprints, positions)
+            if self._tracer is not None:
+                self._tracer.accepted(fresh, batch.where, started_ns, committing_ns)
             self._finish(batch, fresh, ids)
         _answer(calls)
         return fresh
@@ -320,7 +326,7 @@ class Intake:
     async def _journal_it(
         self, batch: _Batch, fresh: list[Notification], segment: int, now_unix_ms: int,
         keys: bytearray, fingerprints: array[int], positions: array[int],
-    ) -> None:  # fmt: skip
+    ) -> int:  # fmt: skip
         states = b""
         if len(fresh) < len(batch.frames) or any(n.send_at_unix_ms for n in fresh):
             states = bytes(_state(n, frame) for n, frame in zip(batch.notifications, batch.frames, strict=True))
@@ -342,6 +348,7 @@ class Intake:
                 self._schedule_gathering()
         self._dedup.commit_many(positions)
         self._observe("journal", started_ns, len(fresh))
+        return started_ns
 
     def _finish(self, batch: _Batch, fresh: list[Notification], ids: bytes) -> None:
         texts = format_id_many(ids)

@@ -21,6 +21,7 @@ from gateway.pipeline.routes import Route
 from gateway.pipeline.schedule import Schedule
 from gateway.pipeline.settle import Settler
 from gateway.pipeline.underway import Underway
+from gateway.tracing.port import Tracer
 
 # So many deliveries are made between two looks at the loop: at some 4 us each it stays free for a payment's answer.
 _STRIDE = 128
@@ -49,7 +50,7 @@ class Planner:
     def __init__(
         self, *, registry: DeviceRegistry, queue: DeliveryQueue, flows: FlowBook,
         settler: Settler, dispatcher: Dispatcher, underway: Underway, schedule: Schedule,
-        hasher: SipHash, metrics: Metrics, clock: Clock,
+        hasher: SipHash, metrics: Metrics, clock: Clock, tracer: Tracer | None = None,
     ) -> None:  # fmt: skip
         self._registry = registry
         self._queue = queue
@@ -61,6 +62,7 @@ class Planner:
         self._hasher = hasher
         self._metrics = metrics
         self._clock = clock
+        self._tracer = tracer
         self._campaigns = asyncio.Lock()
         self._logger = get_logger("planning")
 
@@ -95,6 +97,8 @@ class Planner:
             self._settler.end(unplanned, DeliveryState.FAILED, "INTERNAL")
             self._settler.end_unqueued(self._left_of(work), "INTERNAL")
         finally:
+            if self._tracer is not None:
+                self._tracer.planned(notifications, started_ns)
             release_many(notifications)
 
     async def plan(self, notifications: Sequence[Notification], finished: Finished | None, work: _Work) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from contextlib import AbstractContextManager, nullcontext
 
 from core.delivery import Delivery, Notification, mark_answered, seconds_since_due
 from core.errors import PushError
@@ -20,6 +21,7 @@ from gateway.pipeline.retire import Retirement, Retirer
 from gateway.pipeline.retries import RetryWheel
 from gateway.pipeline.routes import Route, Routes
 from gateway.pipeline.underway import Underway
+from gateway.tracing.port import Tracer
 
 # What ends within so many seconds shares a journal row, and payments find the writer idle most of the time; a crash in
 # between costs a repeat with the same collapse id.
@@ -33,6 +35,7 @@ _FINAL = {
 _NO_VERDICT = frozenset({OutcomeKind.NOT_SENT, OutcomeKind.CREDENTIAL_EXPIRED})
 _EXPIRED = Outcome(OutcomeKind.REJECTED, 0, "EXPIRED")
 _CANCELLED = Outcome(OutcomeKind.REJECTED, 0, "CANCELLED")
+_UNTRACED: AbstractContextManager[None] = nullcontext()
 
 
 class _Sorted:
@@ -73,6 +76,7 @@ class Settler:
     def __init__(
         self, *, routes: Routes, queue: DeliveryQueue, retries: RetryWheel, journal: Journal, underway: Underway,
         retirer: Retirer, metrics: Metrics, clock: Clock, backoff: Backoff, max_attempts: int, rng: random.Random,
+        tracer: Tracer | None = None,
     ) -> None:  # fmt: skip
         self._routes = routes
         self._queue = queue
@@ -85,6 +89,7 @@ class Settler:
         self._backoff = backoff
         self._max_attempts = max_attempts
         self._rng = rng
+        self._tracer = tracer
         self._log = ReceiptLog()
         self._ended = asyncio.Event()
         self._logger = get_logger("settle")
@@ -110,6 +115,8 @@ class Settler:
         for klass, seconds in enumerate(seconds_since_due(ended, now_ns, self._clock.unix_ms())):
             if seconds:
                 self._metrics.delivery_seconds(klass, seconds)
+        if self._tracer is not None:
+            self._tracer.answered(route.label, deliveries, outcomes, now_ns)
         return route
 
     def end_queued(self, deliveries: list[Delivery]) -> None:
@@ -119,6 +126,8 @@ class Settler:
             DeliveryState.CANCELLED if d.notification.cancelled else DeliveryState.EXPIRED for d in deliveries
         )
         self._close(deliveries, outcomes, states)
+        if self._tracer is not None:
+            self._tracer.ended(deliveries, outcomes)
         for klass, count in Counter(d.notification.klass for d in deliveries if d.notification.cancelled).items():
             self._metrics.cancelled(klass, count)
         for klass, count in Counter(d.notification.klass for d in deliveries if not d.notification.cancelled).items():
@@ -126,8 +135,10 @@ class Settler:
 
     def end_unqueued(self, deliveries: list[Delivery], reason: str) -> None:
         """End deliveries that never got a slot, as failed."""
-        outcome = Outcome(OutcomeKind.REJECTED, 0, reason)
-        self._write(deliveries, [outcome] * len(deliveries), bytes([DeliveryState.FAILED]) * len(deliveries))
+        outcomes = [Outcome(OutcomeKind.REJECTED, 0, reason)] * len(deliveries)
+        self._write(deliveries, outcomes, bytes([DeliveryState.FAILED]) * len(deliveries))
+        if self._tracer is not None:
+            self._tracer.ended(deliveries, outcomes)
         for klass, count in Counter(d.notification.klass for d in deliveries).items():
             self._metrics.suppressed(klass, reason, count)
 
@@ -158,7 +169,8 @@ class Settler:
             return
         for update in updates:
             self._underway.closed(update.segment, len(update.closed) // 4)
-        await self._journal.record(updates)
+        with _UNTRACED if self._tracer is None else self._tracer.recording():
+            await self._journal.record(updates)
 
     def _judge(
         self, route: Route, deliveries: list[Delivery], outcomes: list[Outcome], now_ns: int

@@ -17,6 +17,7 @@ from gateway.receipts import to_receipt, to_state, to_timestamp
 from gateway.scopes import Scopes
 from gateway.services.tracking import Tracking
 from gateway.status import to_status
+from gateway.tracing.port import current_call
 from protos.walletpush.v1 import delivery_pb2 as pb
 from protos.walletpush.v1 import notification_pb2, receipt_pb2
 from protos.walletpush.v1.delivery_pb2_grpc import DeliveryServiceServicer
@@ -119,11 +120,15 @@ class DeliveryServicer(DeliveryServiceServicer):
 
     async def _read(self, requests: AsyncIterator[pb.SendStreamRequest], scope: Scope, chunks: Chunks) -> None:
         expected: int | None = None
+        trace = current_call.get()
         try:
             async for request in requests:
                 if expected is not None and request.sequence != expected:
                     raise InvalidRequest("sequence", f"must be {expected}, one more than the chunk before")
                 expected = request.sequence + 1
+                if trace is not None:
+                    # What takes the chunk in runs in a task of its own, which finds this.
+                    current_call.set(trace.chunk(request.trace_contexts))
                 await chunks.put(
                     (request.sequence, asyncio.ensure_future(self._take(scope, request.notifications)))
                 )

@@ -18,6 +18,7 @@ from gateway.settings.components import (
     ServerSettings,
     WebSettings,
 )
+from gateway.settings.tracing import TracingSettings
 from gateway.settings.values import Component, Directory, is_loopback
 
 
@@ -46,6 +47,8 @@ class Settings(Component):
     """Delivery."""
     mass_death: MassDeathSettings = MassDeathSettings()
     """The mass-death guard."""
+    tracing: TracingSettings = TracingSettings()
+    """OpenTelemetry traces."""
 
 
 def broken_rules(settings: Settings, insecure: bool, unknown: frozenset[str]) -> Iterator[tuple[str, str]]:

@@ -126,6 +126,8 @@ def test_every_method_counts_something() -> None:
     metrics.breaker("apns", "w", "open")
     metrics.journal_commit(1, 1, 0.001)
     metrics.journal_failures(1)
+    metrics.spans_sent(1)
+    metrics.spans_dropped("queue_full", 1)
     metrics.gc(2, 1, 1.0)
     metrics.rpc_started()
     metrics.rpc_ended("/walletpush.v1.DeliveryService/Send", "OK", 0.001)
