@@ -1,4 +1,4 @@
-"""The commands of `python -m bench`. Exit codes: 0 done; 1 a section failed, or a regression was found; 2 wrong usage."""
+"""The commands of `python -m bench`. Exit codes: 0 done; 1 a section failed or something is worse; 2 wrong usage."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from bench.section import BenchOptions, Scale
 from bench.tables import markdown_run, rich_comparison, rich_run
 
 BAD_RESULT, USAGE, INTERRUPTED = 1, 2, 130
+_FILE_WIDTH = 140
 _DEFAULTS = BenchOptions()
 
 app = typer.Typer(
@@ -63,7 +64,7 @@ def run_sections(
     def run(results: tuple[SectionResult, ...]) -> RunResult:
         return RunResult(of, started_unix_ms, machine, told, results)
 
-    console = Console()
+    console = _console()
     outcome = Runner(directory, options, console).run(chosen, lambda results: stored.write(run(results), directory))
     if outcome.results:
         console.print(rich_run(run(outcome.results)))
@@ -83,14 +84,14 @@ def list_sections() -> None:
         except MissingSection as missing:
             title = str(missing)
         table.add_row(one.letter, one.name, Text(title), "by default" if one.by_default else "when asked for")
-    Console().print(table)
+    _console().print(table)
 
 
 @app.command("compare")
 def compare_runs(old: RunArgument, new: RunArgument) -> None:
     """Tell what became better or worse from OLD to NEW, and how much is noise; exit code 1 on a regression."""
     comparison = compare(stored.read(old), stored.read(new))
-    Console().print(rich_comparison(comparison))
+    _console().print(rich_comparison(comparison))
     if comparison.regressions:
         raise typer.Exit(BAD_RESULT)
 
@@ -102,7 +103,7 @@ def table(result: RunArgument, markdown: Annotated[bool, typer.Option("--markdow
     if markdown:
         print(markdown_run(run))
     else:
-        Console().print(rich_run(run))
+        _console().print(rich_run(run))
 
 
 @app.command("plot")
@@ -141,6 +142,12 @@ def main(words: Sequence[str]) -> None:
         _leave(str(missing), BAD_RESULT)
     except KeyboardInterrupt:
         _leave("interrupted", INTERRUPTED)
+
+
+def _console() -> Console:
+    """Return the terminal, or for a file something wide enough for whole names."""
+    console = Console()
+    return console if console.is_terminal else Console(width=max(console.width, _FILE_WIDTH))
 
 
 def _leave(message: str, code: int) -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
-from rich.console import Group, RenderableType
+from rich.console import Group, JustifyMethod, RenderableType
 from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
@@ -70,7 +70,8 @@ def rich_table(table: ResultTable) -> Table:
     """Return a table for the terminal; columns of numbers are set to the right."""
     made = Table(title=Text(table.title), title_justify="left")
     for place, column in enumerate(table.columns):
-        made.add_column(Text(column), justify="right" if _numeric(table, place) else "left")
+        justify: JustifyMethod = "right" if _numeric(table, place) else "left"
+        made.add_column(Text(column), justify=justify, overflow="fold", no_wrap=place == 0)
     for row in table.rows:
         made.add_row(*(Text(value, style="bold red" if "MISSED" in value else "") for value in row))
     return made
