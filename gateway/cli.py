@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from gateway.commands import config, demo, devices, holds, keys, receipts, send, serve, simulate, worker
+from gateway.commands import config, demo, devices, holds, keys, monitoring, receipts, send, serve, simulate, worker
 from gateway.commands.failure import INTERRUPTED, CommandFailed
 
 HELP = """Push delivery gateway for digital wallets.
@@ -37,6 +37,7 @@ app.add_typer(devices.app)
 app.add_typer(holds.app)
 app.add_typer(config.app)
 app.add_typer(keys.app)
+app.add_typer(monitoring.app)
 app.command("worker", hidden=True)(worker.worker)
 
 

@@ -1,0 +1,1 @@
+"""Dashboards, rules and runbook for who watches a gateway with Prometheus and Grafana."""
