@@ -7,6 +7,7 @@ import asyncio
 import random
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import grpc
@@ -107,6 +108,20 @@ def expected_push_ids(tally: Tally, devices: SipHash) -> dict[str, str]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What the provider had at the end. repeats: how often it took each notification that it took more than once.
+
+    missing: accepted, and never seen there. foreign: seen there, and not accepted. wrong: repeated under another id.
+    """
+
+    requests: int
+    repeats: tuple[int, ...]
+    missing: int
+    foreign: int
+    wrong: int
+
+
 async def main(count: int, kills: int, pace_per_s: int, workers: int) -> int:
     """Run it and print a table; return 1 if anything was lost."""
     console = Console()
@@ -119,36 +134,49 @@ async def main(count: int, kills: int, pace_per_s: int, workers: int) -> int:
                 send_all(place, count, 200, pace_per_s, tally, progress),
                 kill_workers(place, kills, over_s, tally, progress),
             )
-            expected = expected_push_ids(tally, load_secret(place.directory / "data").derive("devices"))
-            async with place.simulator() as simulator:
-                missing = await _settle(simulator, list(expected))
-                summary = await simulator.summary("apns")
-                repeats = await simulator.duplicates("apns")
-                received = set(await simulator.ids("apns"))
-    wrong = [one["id"] for one in repeats if set(one["collapse_ids"]) != {expected.get(one["id"], "?")}]
-    table = Table(title=f"{len(tally.kills)} x kill -9 during {count:,} notifications, {workers} worker(s)")
-    table.add_column("what")
+        expected = expected_push_ids(tally, load_secret(place.directory / "data").derive("devices"))
+        async with place.simulator() as simulator:
+            account = await settled(simulator, expected)
+    console.print(table_of(tally, account, f"{len(tally.kills)} x kill -9 during {count:,}, {workers} worker(s)"))
+    return int(bool(account.missing or account.wrong or account.foreign or tally.changed_ids))
+
+
+async def settled(simulator: SimulatorClient, expected: Mapping[str, str]) -> Account:
+    """Wait until the provider has everything, or for two minutes; then look at its ledger."""
+    missing = await _missing(simulator, list(expected))
+    repeats = await simulator.duplicates("apns")
+    return Account(
+        requests=(await simulator.summary("apns"))["accepted"],
+        repeats=tuple(len(one["tokens"]) for one in repeats),
+        missing=len(missing),
+        foreign=len(set(await simulator.ids("apns")) - set(expected)),
+        wrong=sum(set(one["collapse_ids"]) != {expected.get(one["id"], "?")} for one in repeats),
+    )
+
+
+def table_of(tally: Tally, account: Account, title: str) -> Table:
+    """Return what happened, for people."""
+    table = Table("what", title=title)
     table.add_column("count", justify="right")
-    times = Counter(len(one["tokens"]) for one in repeats)
+    times = Counter(account.repeats)
     for what, value in (
         ("accepted notifications", len(tally.ids)),
         ("workers killed", len(tally.kills)),
         ("calls repeated by callers", tally.repeated_calls),
         ("answered DUPLICATE on repetition", tally.duplicates),
         ("ids that changed on repetition (must be 0)", tally.changed_ids),
-        ("accepted, never reached the provider (must be 0)", len(missing)),
-        ("reached the provider, not accepted by a caller (must be 0)", len(received - set(expected))),
-        ("requests the provider took", summary["accepted"]),
-        ("notifications it took more than once", len(repeats)),
+        ("accepted, never reached the provider (must be 0)", account.missing),
+        ("reached the provider, not accepted by a caller (must be 0)", account.foreign),
+        ("requests the provider took", account.requests),
+        ("notifications it took more than once", len(account.repeats)),
         *((f"  of them {n} times", times[n]) for n in sorted(times)),
-        ("repeats with another apns-id or collapse id (must be 0)", len(wrong)),
+        ("repeats with another apns-id or collapse id (must be 0)", account.wrong),
     ):
         table.add_row(what, f"{value:,}")
-    console.print(table)
-    return int(bool(missing or wrong or tally.changed_ids or received - set(expected)))
+    return table
 
 
-async def _settle(simulator: SimulatorClient, ids: list[str]) -> list[str]:
+async def _missing(simulator: SimulatorClient, ids: list[str]) -> list[str]:
     deadline = time.monotonic() + _SETTLE_S
     left = ids
     while left and time.monotonic() < deadline:

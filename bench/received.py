@@ -55,19 +55,25 @@ class Received:
 
     @asynccontextmanager
     async def sampled(self) -> AsyncIterator[Throughput]:
-        """Note the throughput every half second until left."""
+        """Note the throughput every half second until left, and once more then."""
         found = Throughput()
-        async with asyncio.TaskGroup() as tasks:
-            sampling = tasks.create_task(self._sample(found))
-            yield found
-            sampling.cancel()
+        last, last_s = await self.count(), time.monotonic()
+        began_s = last_s
 
-    async def _sample(self, found: Throughput) -> None:
-        began_s = last_s = time.monotonic()
-        last = await self.count()
-        while True:
-            await asyncio.sleep(SAMPLE_S)
+        async def sample() -> None:
+            nonlocal last, last_s
             count, now_s = await self.count(), time.monotonic()
             found.at_s.append(now_s - began_s)
             found.per_s.append((count - last) / (now_s - last_s))
             last, last_s = count, now_s
+
+        async def keep_sampling() -> None:
+            while True:
+                await asyncio.sleep(SAMPLE_S)
+                await sample()
+
+        async with asyncio.TaskGroup() as tasks:
+            sampling = tasks.create_task(keep_sampling())
+            yield found
+            sampling.cancel()
+        await sample()

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import aiohttp
@@ -43,7 +43,6 @@ class StandOptions:
     fcm_connections: int = 4
     settings: str = ""
     pinned: bool = True
-    keep_times: bool = False
     directory: Path | None = None
     probed: bool = False
 
@@ -117,6 +116,12 @@ class Simulators:
         """Return a client of the control API."""
         return SimulatorClient(self.ports.control)
 
+    def apart(self, name: str) -> Simulators:
+        """Return the same ones for a gateway that finds no data of an earlier one."""
+        directory = self.directory / name
+        directory.mkdir(exist_ok=True)
+        return replace(self, directory=directory)
+
 
 @asynccontextmanager
 async def simulators(options: StandOptions) -> AsyncIterator[Simulators]:
@@ -163,7 +168,6 @@ async def stop(process: asyncio.subprocess.Process, wait_s: float = 20.0) -> int
 async def _start_simulators(directory: Path, options: StandOptions) -> asyncio.subprocess.Process:
     words = [sys.executable, "-m", "adapters.simulators", str(directory), "--mode", options.mode]
     words += ["--error-one-in", str(options.error_one_in)] if options.error_one_in else []
-    words += ["--keep-times"] if options.keep_times else []
     (directory / PORTS_FILE).unlink(missing_ok=True)
     process = await spawn(words, OTHER_CORE if options.pinned else None, directory / "simulators.log")
     await _until(lambda: (directory / PORTS_FILE).exists(), process)

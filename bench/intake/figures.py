@@ -11,12 +11,11 @@ from bench.intake.cases import ClosedCase, OpenCase
 from bench.intake.closed_loop import ClosedRun
 from bench.latency import LatencyRecorder
 from bench.open_loop import OpenRun
+from bench.percentiles import PERCENTS, merged, percentile_figures, recorded, to_provider_us
 from bench.probed_gateway import Answer
 from bench.quiet import Rounds
-from bench.results import Better, Figure, Latencies, ResultTable, cell
-from core.notification_id import parse_id_text
+from bench.results import Bars, Better, Figure, Latencies, ResultTable, cell
 
-PERCENTS = {"p50_us": 50.0, "p90_us": 90.0, "p99_us": 99.0, "p99_9_us": 99.9, "max_us": 100.0}
 _HELD = 0.95
 _CLOSED_COLUMNS = (
     "way", "callers", "calls/s", "notifications/s", "server us", "caller us", "p50 ms", "p99 ms", "quiet",
@@ -69,9 +68,9 @@ def opened(case: OpenCase, rounds: Rounds[OpenRound], answers: Mapping[bytes, An
     return Opened(
         case,
         rounds,
-        tuple(_recorded(run.waits_us()) for run in runs),
-        tuple(_recorded(_to_provider_us(run, answers)) for run in runs),
-        tuple(_recorded(run.late_us()) for run in runs),
+        tuple(recorded(run.waits_us()) for run in runs),
+        tuple(recorded(to_provider_us(run, answers)) for run in runs),
+        tuple(recorded(run.late_us()) for run in runs),
     )
 
 
@@ -85,14 +84,20 @@ def closed_figures(case: ClosedCase, rounds: Rounds[ClosedRun]) -> Iterator[Figu
         yield Figure(f"{case.name}.{name}", unit, tuple(values), better, quiet=rounds.quiet)
 
 
+def closed_bars(cases: Sequence[ClosedCase]) -> Bars:
+    """Return the plot of what a notification costs both sides, at the usual numbers of callers."""
+    usual = [case for case in cases if case.usual]
+    figures = tuple(tuple(f"{case.name}.{side}_cpu_us" for case in usual) for side in ("server", "caller"))
+    groups = tuple(case.way.title for case in usual)
+    return Bars("intake.cpu", "us a notification", groups, ("gateway", "caller"), figures, log_y=True)
+
+
 def open_figures(told: Opened) -> Iterator[Figure]:
     """Yield what one row of the open loop says; its times are those of calls, and those to the provider's answer."""
     name, quiet = told.case.name, told.rounds.quiet
     yield Figure(f"{name}.achieved_per_s", "1/s", told.per_s, quiet=quiet)
-    for prefix, recorders in (("", told.answered), ("to_provider_", told.to_provider)):
-        for word, percent in PERCENTS.items():
-            times_us = tuple(recorder.percentile(percent) for recorder in recorders)
-            yield Figure(f"{name}.{prefix}{word}", "us", times_us, Better.LOWER, quiet=quiet)
+    yield from percentile_figures(f"{name}.", told.answered, quiet)
+    yield from percentile_figures(f"{name}.to_provider_", told.to_provider, quiet)
 
 
 def open_latencies(told: Opened) -> Iterator[Latencies]:
@@ -139,23 +144,3 @@ def not_held(told: Iterable[Opened]) -> Iterator[str]:
             yield (
                 f"{one.case.way.title} did not hold {one.case.per_s:,} notifications/s: its times grow with the run."
             )
-
-
-def merged(recorders: Iterable[LatencyRecorder]) -> LatencyRecorder:
-    """Return one histogram of several."""
-    together = LatencyRecorder()
-    for recorder in recorders:
-        together.merge(recorder)
-    return together
-
-
-def _recorded(times_us: Iterable[float]) -> LatencyRecorder:
-    recorder = LatencyRecorder()
-    recorder.record_all(times_us)
-    return recorder
-
-
-def _to_provider_us(run: OpenRun, answers: Mapping[bytes, Answer]) -> Iterator[float]:
-    for due_ns, ids in zip(run.due_ns, run.ids, strict=True):
-        for ident in ids:
-            yield (answers[parse_id_text(ident)].answered_ns - due_ns) / 1e3

@@ -13,6 +13,7 @@ from bench.intake.cases import ClosedCase, OpenCase, closed_cases, open_cases
 from bench.intake.closed_loop import ClosedRun, run_closed
 from bench.intake.figures import (
     OpenRound,
+    closed_bars,
     closed_figures,
     closed_table,
     not_held,
@@ -68,9 +69,10 @@ class _Run:
         async with simulators(StandOptions()) as found:
             async with gateway(found, StandOptions()) as place:
                 closed = [(case, await self._run_closed(place, case)) for case in self._closed]
-            async with gateway(found, StandOptions(probed=True)) as place:
+            probed = found.apart("open")
+            async with gateway(probed, StandOptions(probed=True)) as place:
                 rounds = [(case, await self._run_open(place, case)) for case in self._open]
-            answers = read_answers(found.directory / ANSWERS_FILE)
+            answers = read_answers(probed.directory / ANSWERS_FILE)
         told = [opened(case, made, answers) for case, made in rounds]
         return SectionResult(
             Intake.name,
@@ -78,6 +80,7 @@ class _Run:
                      *chain.from_iterable(map(open_figures, told))),
             tables=(closed_table(closed), open_table(told)),
             latencies=tuple(chain.from_iterable(map(open_latencies, told))),
+            bars=(closed_bars(self._closed),),
             notes=(*_NOTES, *not_held(told)),
         )  # fmt: skip
 
