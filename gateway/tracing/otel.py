@@ -47,7 +47,9 @@ class _Trace:
     requests_left: int
     # When each delivery that is to be sent again was last answered.
     answered: dict[Delivery, int] = field(default_factory=dict)
+    queued_ns: int = 0
     ended_ns: int = 0
+    planned: bool = False
     reason: str = ""
 
 
@@ -93,11 +95,16 @@ class OtelTracer:
         now_ns = self._clock.monotonic_ns()
         for notification in notifications:
             trace = self._open.get(notification)
-            if trace is not None:
-                self._put(trace, "plan", started_ns, now_ns)
-                if self._is_over(notification, trace, now_ns):
-                    self._put_whole(trace, now_ns)
-                    self._settling.remove(trace)
+            if trace is None:
+                continue
+            self._put(trace, "plan", started_ns, trace.queued_ns or now_ns)
+            trace.planned = True
+            if trace.ended_ns:
+                del self._open[notification]
+            elif _is_over(notification):
+                # It had nowhere to go.
+                del self._open[notification]
+                self._put_whole(trace, now_ns)
 
     def answered(self, provider: str, deliveries: Sequence[Delivery], outcomes: Sequence[Outcome], now_ns: int) -> None:
         """Note the provider's answers of a batch, after what follows from them was decided."""
@@ -108,7 +115,7 @@ class OtelTracer:
             trace = find(delivery.notification)
             if trace is not None:
                 self._put_attempt(trace, provider, delivery, outcome, now_ns)
-                self._is_over(delivery.notification, trace, now_ns)
+                self._end_if_over(delivery.notification, trace, now_ns)
 
     def ended(self, deliveries: Sequence[Delivery], outcomes: Sequence[Outcome]) -> None:
         """Note deliveries that ended without another request."""
@@ -121,7 +128,7 @@ class OtelTracer:
                 trace.reason = outcome.reason
                 if delivery.queued_ns:
                     self._put_wait(trace, delivery, now_ns, outcome.reason)
-                self._is_over(delivery.notification, trace, now_ns)
+                self._end_if_over(delivery.notification, trace, now_ns)
 
     @contextmanager
     def recording(self) -> Iterator[None]:
@@ -142,7 +149,10 @@ class OtelTracer:
     async def close(self) -> None:
         """Tell what has not ended as it is, send it, within the sender's time, and stop."""
         now_ns = self._clock.monotonic_ns()
-        for trace in (*self._settling, *self._open.values()):
+        for trace in self._open.values():
+            if not trace.ended_ns:
+                self._put_whole(trace, now_ns)
+        for trace in self._settling:
             self._put_whole(trace, now_ns)
         self._open.clear()
         self._settling.clear()
@@ -164,13 +174,13 @@ class OtelTracer:
         else:
             self._open[chosen.notification] = trace
 
-    def _is_over(self, notification: Notification, trace: _Trace, now_ns: int) -> bool:
-        if notification.open_deliveries or not notification.outcome_bits:
-            return False
-        trace.ended_ns = now_ns
-        del self._open[notification]
-        self._settling.append(trace)
-        return True
+    def _end_if_over(self, notification: Notification, trace: _Trace, now_ns: int) -> None:
+        if _is_over(notification):
+            trace.ended_ns = now_ns
+            self._settling.append(trace)
+            # The plan of a large batch may still be under way when the first of it have ended.
+            if trace.planned:
+                del self._open[notification]
 
     def _put_attempt(self, trace: _Trace, provider: str, delivery: Delivery, outcome: Outcome, now_ns: int) -> None:
         if trace.requests_left <= 0:
@@ -196,6 +206,7 @@ class OtelTracer:
     def _put_wait(self, trace: _Trace, delivery: Delivery, until_ns: int, error: str) -> None:
         # One that the route gave back keeps the time since when it first waited.
         since_ns = max(delivery.queued_ns, trace.answered.pop(delivery, 0))
+        trace.queued_ns = trace.queued_ns or since_ns
         self._put(trace, "queue", since_ns, until_ns, _which(delivery), error=error)
 
     def _put(
@@ -213,8 +224,7 @@ class OtelTracer:
         chosen = trace.chosen
         one = chosen.notification
         if state is None:
-            over = one.outcome_bits and not one.open_deliveries
-            state = summed_state(one.outcome_bits) if over else NotificationState.ACCEPTED
+            state = summed_state(one.outcome_bits) if _is_over(one) else NotificationState.ACCEPTED
         attributes: tuple[Attribute, ...] = (
             ("walletpush.notification_id", format_id(one.id)), ("walletpush.tenant", one.tenant), *_of(one),
             ("walletpush.state", state.name.lower()),
@@ -242,6 +252,10 @@ def _by_call(
         if call.trace is not None:
             yield call.trace, fresh if stop - start == len(fresh) else fresh[start:stop]
         start = stop
+
+
+def _is_over(notification: Notification) -> bool:
+    return bool(notification.outcome_bits) and not notification.open_deliveries
 
 
 def _of(notification: Notification) -> tuple[Attribute, ...]:
