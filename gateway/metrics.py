@@ -59,7 +59,7 @@ GAUGES = {
     "streams": Spec("walletpush_streams", ROUTE, "Requests a provider has not answered."),
     "breaker": Spec("walletpush_breaker_state", ROUTE, "0 closed, 1 half open, 2 open; the worst worker's.", "livemax"),
     "journal_size": Spec("walletpush_journal_size_bytes", (), "Size of the journal files."),
-    "journal_limit": Spec("walletpush_journal_limit_bytes", (), "Size at which the journals refuse what is new."),
+    "journal_fill": Spec("walletpush_journal_fill_ratio", (), "Fill of the fullest journal; 1 is full.", "livemax"),
     "journal_backlog": Spec("walletpush_journal_backlog_bytes", (), "Bytes that wait to be committed."),
     "journal_failing": Spec("walletpush_journal_failing", (), "1 if some journal's last commit failed.", "livemax"),
     "dedup_entries": Spec("walletpush_dedup_entries", (), "Idempotency keys in the window.", "livemax"),
@@ -242,7 +242,7 @@ class Metrics:
     def journal(self, size_bytes: int, limit_bytes: int, backlog_bytes: int, failing: bool) -> None:
         """Set how full this worker's journal is, and whether its last commit failed."""
         self._gauges["journal_size"].child().set(size_bytes)
-        self._gauges["journal_limit"].child().set(limit_bytes)
+        self._gauges["journal_fill"].child().set(size_bytes / limit_bytes)
         self._gauges["journal_backlog"].child().set(backlog_bytes)
         self._gauges["journal_failing"].child().set(failing)
 

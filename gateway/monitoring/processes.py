@@ -114,18 +114,19 @@ def _journal() -> Sequence[Builder[Panel]]:
         lines("Rows per commit", "The more rows share a commit, the cheaper each is.", "short",
               Query(_p(0.5, "walletpush_journal_commit_rows"), "p50"),
               Query(_p(0.99, "walletpush_journal_commit_rows"), "p99"), width=6),
-        lines("Written", "Bytes committed, and bytes that wait for it.", "bytes",
+        lines("Written", "Bytes committed, bytes that wait for it, and the size of all journals.", "bytes",
               Query(_sum_rate("walletpush_journal_written_bytes_total", "instance"), "{{instance}} per second"),
               Query(f"sum by (instance) (walletpush_journal_backlog_bytes{{{INSTANCE}}})", "{{instance}} waiting"),
+              Query(f"sum by (instance) (walletpush_journal_size_bytes{{{INSTANCE}}})", "{{instance}} stored"),
               runbook="WalletpushJournalSlow", width=6),
     )  # fmt: skip
 
 
 def _stores() -> Sequence[Builder[Panel]]:
     return (
-        lines("Journal fill", "At 100 % nothing new is accepted.", "percentunit",
-              Query(f"walletpush_journal_size_bytes{{{INSTANCE}}} / walletpush_journal_limit_bytes{{{INSTANCE}}}",
-                    "{{instance}}"), levels=Levels(0.6, 0.8), runbook="WalletpushJournalFills", width=6),
+        lines("Journal fill", "The fullest worker's; at 100 % it accepts nothing new.", "percentunit",
+              Query(f"walletpush_journal_fill_ratio{{{INSTANCE}}}", "{{instance}}"), levels=Levels(0.6, 0.8),
+              runbook="WalletpushJournalFills", width=6),
         lines("Idempotency window fill", "At 100 % every new key is refused.", "percentunit",
               Query(f"walletpush_dedup_entries{{{INSTANCE}}} / walletpush_dedup_limit_entries{{{INSTANCE}}}",
                     "{{instance}}"), levels=Levels(0.7, 0.85), runbook="WalletpushDedupWindowFills", width=6),
