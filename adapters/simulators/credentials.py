@@ -11,13 +11,15 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from adapters.simulators.authority import CertificateAuthority, KeyPair, write_private_key
+from adapters.simulators.authority import HOSTS, CertificateAuthority, KeyPair, write_private_key
 from adapters.simulators.provider_tokens import ProviderKey
 
 KEY_ID = "SIMKEY0001"
 TEAM_ID = "SIMTEAM001"
 PROJECT_ID = "walletpush-simulated"
 TOPIC = "com.example.wallet"
+# Gateways whose provider hosts cannot be set come here through a proxy, and look for Apple's names.
+APPLE_HOSTS = ("api.push.apple.com", "api.sandbox.push.apple.com")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class SimulatorCredentials:
 
     @property
     def server(self) -> KeyPair:
-        """The simulators' certificate, for localhost and the loopback addresses."""
+        """The simulators' certificate, for localhost, the loopback addresses and Apple's hosts."""
         return KeyPair(self.directory / "server.pem", self.directory / "server.key")
 
     @property
@@ -125,7 +127,7 @@ def make_credentials(directory: Path) -> SimulatorCredentials:
     if complete.exists():
         return credentials
     authority = CertificateAuthority.create(directory)
-    authority.issue_server("server")
+    authority.issue_server("server", (*HOSTS, *APPLE_HOSTS))
     authority.issue_client("client", user_id=TOPIC)
     write_private_key(credentials.apns_key, ec.generate_private_key(ec.SECP256R1()))
     write_private_key(directory / "service_account.key", rsa.generate_private_key(65537, 2048))

@@ -1,0 +1,1 @@
+"""Other gateways, driven as walletpush is, over the same simulators: `bench.peers.catalogue.find` knows them."""
