@@ -78,7 +78,7 @@ class LatencyRecorder:
 
 
 def decode(encoded: str) -> LatencyRecorder:
-    """Return a recorder that holds what `encode` wrote. Raises hdrh.codec.HdrCookieException for anything else."""
+    """Return a recorder that holds what `encode` wrote. Raises what hdrh.codec defines for anything else."""
     recorder = LatencyRecorder()
     recorder.merge_encoded(encoded)
     return recorder

@@ -10,7 +10,7 @@ from typing import TypeVar
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Sheet
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from bench.latency import decode
 from bench.results import Bars, Figure, Latencies, RunResult, SectionResult, Series
@@ -33,6 +33,8 @@ _STYLE = {
 }
 _MARKS = (0.0, 50.0, 90.0, 99.0, 99.9, 99.99, 99.999, 99.9999)
 _POINTS_PER_DECADE = 40
+# A log axis of less range than this gets marks between the powers of ten.
+_WIDE = 1_000
 
 T = TypeVar("T")
 
@@ -132,7 +134,7 @@ def _percentiles(plot: str, times: Sequence[Latencies]) -> Sheet:
     axes.xaxis.set_major_locator(FixedLocator([_rarity(mark) for mark in marks]))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 - 100 / value:.6g} %"))
-    _label(axes, "percentile", "ms")
+    _label(axes, "percentile", "latency, ms")
     return sheet
 
 
@@ -160,7 +162,12 @@ def _sheet(title: str, width: float = _SIZE[0]) -> tuple[Sheet, Axes]:
 def _label(axes: Axes, x_label: str, y_label: str) -> None:
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
+    if axes.get_yscale() == "log":
+        low, high = axes.get_ylim()
+        if high / low < _WIDE:
+            axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: compact(value)))
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.machine import short
-from bench.plots import draw_run
 from bench.results import RunResult, read_run, write_run
 from bench.tables import markdown_run
 
@@ -47,6 +46,9 @@ def write(run: RunResult, directory: Path) -> None:
 
 def write_report(run: RunResult, directory: Path) -> Path:
     """Draw a run's plots and write its tables; return the text's path."""
+    # A section's own process never draws, and is spared the library.
+    from bench.plots import draw_run
+
     plots = draw_run(run, directory / PLOTS)
     path = directory / REPORT_FILE
     path.write_text(markdown_run(run, [os.path.relpath(plot, directory) for plot in plots]))

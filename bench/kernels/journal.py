@@ -14,7 +14,7 @@ from pathlib import Path
 
 from adapters.journal.sqlite import SqliteJournal
 from bench.latency import LatencyRecorder
-from bench.section import BenchOptions
+from bench.section import BenchOptions, Scale
 from core.storage import Segment, SegmentUpdate
 
 FRAME_BYTES = 250
@@ -91,7 +91,7 @@ async def _measure(directory: Path, options: BenchOptions, on_step: Callable[[st
             runs.cpu_us.setdefault(messages, []).append(cpu_us)
             runs.wall_us.setdefault(messages, []).append(wall_us)
         on_step("journal: appends in an open loop")
-        for arrivals in ARRIVALS:
+        for arrivals in ARRIVALS if options.scale is not Scale.SMOKE else ARRIVALS[::4]:
             recorder = runs.appends.setdefault(arrivals, LatencyRecorder())
             recorder.record_all(await _open_loop(journal, arrivals, seconds))
     await journal.close()
