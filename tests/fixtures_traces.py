@@ -43,7 +43,7 @@ class Received:
 class Receiver:
     """fail: what Export answers with. refuse: how many spans of each export it refuses. hang: do not answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, pair: tuple[bytes, bytes] | None = None) -> None:
         self.raw: list[bytes] = []
         self.metadata: list[dict[str, str | bytes]] = []
         self.fail: list[grpc.StatusCode] = []
@@ -55,7 +55,10 @@ class Receiver:
             self._export, None, ExportTraceServiceResponse.SerializeToString
         )
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, {"Export": handler}),))
-        self.port = self._server.add_insecure_port("127.0.0.1:0")
+        self.port = (
+            self._server.add_insecure_port("127.0.0.1:0") if pair is None
+            else self._server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([pair]))
+        )  # fmt: skip
         self._server.start()
 
     def _export(self, request: bytes, context: grpc.ServicerContext) -> ExportTraceServiceResponse:
@@ -102,9 +105,9 @@ class Receiver:
 
 
 @contextmanager
-def receiver() -> Iterator[Receiver]:
-    """Run one while the context is open."""
-    running = Receiver()
+def receiver(pair: tuple[bytes, bytes] | None = None) -> Iterator[Receiver]:
+    """Run one while the context is open. pair: key and certificate in PEM, for TLS."""
+    running = Receiver(pair)
     try:
         yield running
     finally:

@@ -111,24 +111,28 @@ class OtelTracer:
         find = self._open.get
         if not self._open:
             return
+        seen: dict[Notification, _Trace] = {}
         for delivery, outcome in zip(deliveries, outcomes, strict=True):
             trace = find(delivery.notification)
             if trace is not None:
+                seen[delivery.notification] = trace
                 self._put_attempt(trace, provider, delivery, outcome, now_ns)
-                self._end_if_over(delivery.notification, trace, now_ns)
+        self._end_those_over(seen, now_ns)
 
     def ended(self, deliveries: Sequence[Delivery], outcomes: Sequence[Outcome]) -> None:
         """Note deliveries that ended without another request."""
         if not self._open:
             return
         now_ns = self._clock.monotonic_ns()
+        seen: dict[Notification, _Trace] = {}
         for delivery, outcome in zip(deliveries, outcomes, strict=True):
             trace = self._open.get(delivery.notification)
             if trace is not None:
+                seen[delivery.notification] = trace
                 trace.reason = outcome.reason
                 if delivery.queued_ns:
                     self._put_wait(trace, delivery, now_ns, outcome.reason)
-                self._end_if_over(delivery.notification, trace, now_ns)
+        self._end_those_over(seen, now_ns)
 
     @contextmanager
     def recording(self) -> Iterator[None]:
@@ -174,13 +178,14 @@ class OtelTracer:
         else:
             self._open[chosen.notification] = trace
 
-    def _end_if_over(self, notification: Notification, trace: _Trace, now_ns: int) -> None:
-        if _is_over(notification):
-            trace.ended_ns = now_ns
-            self._settling.append(trace)
-            # The plan of a large batch may still be under way when the first of it have ended.
-            if trace.planned:
-                del self._open[notification]
+    def _end_those_over(self, traces: dict[Notification, _Trace], now_ns: int) -> None:
+        for notification, trace in traces.items():
+            if _is_over(notification):
+                trace.ended_ns = now_ns
+                self._settling.append(trace)
+                # The plan of a large batch may still be under way when the first of it have ended.
+                if trace.planned:
+                    del self._open[notification]
 
     def _put_attempt(self, trace: _Trace, provider: str, delivery: Delivery, outcome: Outcome, now_ns: int) -> None:
         if trace.requests_left <= 0:

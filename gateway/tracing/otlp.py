@@ -49,10 +49,11 @@ class OtlpExport:
         else:
             trusted = None if ca_file is None else ca_file.read_bytes()
             channel = grpc.secure_channel(endpoint, grpc.ssl_channel_credentials(trusted), _OPTIONS)
+        self._channel = channel
         self._stub = TraceServiceStub(channel)  # type: ignore[no-untyped-call]
 
-    def __call__(self, spans: Sequence[Span], timeout_s: float) -> int:
-        """Send spans; return how many of them were refused."""
+    def send(self, spans: Sequence[Span], timeout_s: float) -> int:
+        """Send spans; return how many of them were refused. Raises ExportFailed."""
         request = self.request(spans)
         try:
             answer: ExportTraceServiceResponse = self._stub.Export(request, timeout=timeout_s, metadata=self._headers)
@@ -60,6 +61,10 @@ class OtlpExport:
             code = error.code()
             raise ExportFailed(f"{code.name}: {error.details()}", transient=code in _TRANSIENT) from error
         return min(answer.partial_success.rejected_spans, len(spans))
+
+    def close(self) -> None:
+        """Hang up; a call under way fails."""
+        self._channel.close()
 
     def request(self, spans: Sequence[Span]) -> ExportTraceServiceRequest:
         """Return spans as the protocol has them."""

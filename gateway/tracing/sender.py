@@ -7,7 +7,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 from gateway.logs import get_logger
 from gateway.tracing.span import Span
@@ -15,6 +16,7 @@ from gateway.tracing.span import Span
 # Why spans are dropped.
 QUEUE_FULL, TOO_MANY, NOT_SENT, REFUSED, UNSENT = "queue_full", "too_many_open", "not_sent", "refused", "stopped"
 _FIRST_PAUSE_S = 0.2
+_HANG_UP_S = 1.0
 
 
 class ExportFailed(Exception):
@@ -25,8 +27,14 @@ class ExportFailed(Exception):
         self.transient = transient
 
 
-# Sends spans within so many seconds and returns how many of them the receiver refused. Raises ExportFailed.
-Export = Callable[[Sequence[Span], float], int]
+class Export(Protocol):
+    """The receiver, as one thread talks to it."""
+
+    def send(self, spans: Sequence[Span], timeout_s: float) -> int:
+        """Send spans; return how many of them were refused. Raises ExportFailed."""
+
+    def close(self) -> None:
+        """Hang up, from any thread; a call under way fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +73,11 @@ class SpanSender:
         self._thread = threading.Thread(target=self._run, name="span-sender", daemon=True)
         self._thread.start()
 
+    @property
+    def running(self) -> bool:
+        """Tell whether the thread lives."""
+        return self._thread.is_alive()
+
     def put(self, span: Span) -> None:
         """Queue a span, or drop it; never waits."""
         queue = self._queue
@@ -85,6 +98,8 @@ class SpanSender:
         self._wake.set()
         await asyncio.to_thread(self._thread.join, self._limits.timeout_s)
         self._abandoned = True
+        self._export.close()
+        await asyncio.to_thread(self._thread.join, _HANG_UP_S)
         self._tell(UNSENT, len(self._queue))
         self._tell_lost()
 
@@ -97,7 +112,7 @@ class SpanSender:
             self._send_all()
         except Exception:  # the top of the thread: deliveries go on, and all further spans are dropped
             self._logger.error("tracing_stopped", exc_info=True)
-            self._limits = SenderLimits(queue_spans=0)
+            self._limits = replace(self._limits, queue_spans=0)
 
     def _send_all(self) -> None:
         while self._queue and not self._abandoned:
@@ -111,7 +126,7 @@ class SpanSender:
         pause_s = _FIRST_PAUSE_S
         while True:
             try:
-                refused = self._export(batch, max(0.1, until_s - time.monotonic()))
+                refused = self._export.send(batch, max(0.1, until_s - time.monotonic()))
             except ExportFailed as failure:
                 if not failure.transient or self._closing.is_set() or time.monotonic() + pause_s > until_s:
                     self._fail(failure, len(batch))

@@ -35,6 +35,7 @@ from gateway.pipeline.schedule import Schedule
 from gateway.pipeline.settle import Settler
 from gateway.pipeline.underway import Underway
 from gateway.scopes import Scopes
+from gateway.tracing.port import Tracer
 from protos.walletpush.v1 import notification_pb2 as pb
 from tests.unit.pipeline_fakes import FakeChannel, FakeJournal, FakeRegistry
 from tests.unit.virtual_time import LoopClock
@@ -58,6 +59,7 @@ class StandOptions:
     dedup_capacity: int = 4_096
     breaker: BreakerSettings = field(default_factory=BreakerSettings)
     mass_death: MassDeathSettings = field(default_factory=MassDeathSettings)
+    tracer: Tracer | None = None
 
 
 class Stand:
@@ -75,7 +77,7 @@ class Stand:
         self.settler = Settler(
             routes=self.routes, queue=self.queue, retries=self.retries, journal=self.journal, underway=self.underway,
             retirer=self.retirer, metrics=self.metrics, clock=self.clock, backoff=Backoff(500, 60_000),
-            max_attempts=options.max_attempts, rng=random.Random(7),
+            max_attempts=options.max_attempts, rng=random.Random(7), tracer=options.tracer,
         )  # fmt: skip
         buckets = bytearray(TokenBuckets.required_bytes(1_024))
         TokenBuckets.create(buckets, 1_024)
@@ -94,7 +96,7 @@ class Stand:
         self.planner = Planner(
             registry=self.registry, queue=self.queue, flows=self.flows, settler=self.settler,
             dispatcher=self.dispatcher, underway=self.underway, schedule=self.schedule,
-            hasher=HASHER.derive("devices"), metrics=self.metrics, clock=self.clock,
+            hasher=HASHER.derive("devices"), metrics=self.metrics, clock=self.clock, tracer=options.tracer,
         )  # fmt: skip
         self.scopes = Scopes(PROVIDERS, HASHER.derive("tags"))
         self.reviver = Reviver(
@@ -109,7 +111,7 @@ class Stand:
             journal=self.journal, dedup=self.dedup, hasher=HASHER.derive("keys"),
             admission=Admission(options.admitted or options.capacity, 0.8, 0.9), precheck=self._precheck,
             pending=lambda: self.queue.in_use, accepted=self.planner.accept, tasks=tasks, metrics=self.metrics,
-            clock=self.clock,
+            clock=self.clock, tracer=options.tracer,
         )  # fmt: skip
 
     def _precheck(self, notification: Notification) -> None:
