@@ -297,7 +297,8 @@ class Intake:
             call, place = batch.where[i]
             first = bytes(found[16 * i : 16 * i + 16])
             known = self._known(verdict, first, now_unix_ms)
-            if first in own:
+            # What found no room is told its own id, and repeats nothing.
+            if first in own and verdict != Verdict.FULL:
                 batch.repeats.append((call, place, known))
             else:
                 call.taken[place] = known

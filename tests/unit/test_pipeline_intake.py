@@ -154,6 +154,9 @@ async def test_a_full_window_sheds_new_keys_and_still_knows_the_old() -> None:
         (again,) = await pipeline.submit(message("k0", "ab"))
         assert again.duplicate
         assert len(pipeline.journal.accepted()) == 150 - len(shed)
+        # Also where nothing of a call finds room, each message has its answer.
+        assert errors(await pipeline.submit(message("x", "ab"))) == [Overloaded]
+        assert errors(await pipeline.submit(message("y", "ab"), message("z", "ab"))) == [Overloaded, Overloaded]
 
 
 @in_virtual_time
