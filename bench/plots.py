@@ -70,7 +70,7 @@ def _grouped(named: Iterable[tuple[str, T]]) -> Iterator[tuple[str, list[T]]]:
 
 def _bars(bars: Bars, figures: Mapping[str, Figure]) -> Sheet:
     """Draw medians as bars, smallest and largest repeats as whiskers."""
-    sheet, axes = _sheet(bars.plot, max(_SIZE[0], 0.6 * len(bars.groups) * len(bars.sides)))
+    sheet, axes = _sheet(bars.plot, max(_SIZE[0], 0.5 * len(bars.groups) * len(bars.sides)))
     width = 0.84 / len(bars.sides)
     for number, (side, names) in enumerate(zip(bars.sides, bars.figures, strict=True)):
         found = [(place, figures[name]) for place, name in enumerate(names) if name in figures]
@@ -125,7 +125,8 @@ def _percentiles(plot: str, times: Sequence[Latencies]) -> Sheet:
         recorder = decode(one.encoded)
         most = max(most, recorder.count)
         percents = _spread_percents(recorder.count)
-        found = [max(time_us, 1.0) / 1e3 for time_us in recorder.percentiles(percents)]
+        # The longest time stands where one of all is not shorter.
+        found = [max(time_us, 1.0) / 1e3 for time_us in recorder.percentiles([*percents[:-1], 100.0])]
         name = one.name.rpartition(".")[2] + ("" if one.corrected else " (closed loop)")
         axes.plot([_rarity(percent) for percent in percents], found, color=COLOURS[number], label=name, lw=1.6)
     marks = [mark for mark in _MARKS if mark == 0 or _rarity(mark) <= most]
