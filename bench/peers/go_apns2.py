@@ -13,7 +13,7 @@ from pathlib import Path
 from adapters.simulators.credentials import KEY_ID, TEAM_ID, TOPIC
 from adapters.simulators.settings import Provider
 from bench.peers.lines import RunningLines, run_lines
-from bench.peers.peer import Command, Mode, NotInstalled, home, warm_up
+from bench.peers.peer import GO_VARIABLES, Command, Mode, NotInstalled, home, warm_up
 from bench.stand import Simulators
 
 VERSION = "0.25.0"
@@ -69,7 +69,7 @@ class GoApns2:
         keys = found.credentials
         host = f"127.0.0.1:{found.ports.apns}"
         words = (str(self._binary()), host, str(keys.apns_key), KEY_ID, TEAM_ID, TOPIC, str(_WORKERS))
-        command = Command(words, {"SSL_CERT_FILE": str(keys.ca_certificate)})
+        command = Command(words, {**GO_VARIABLES, "SSL_CERT_FILE": str(keys.ca_certificate)})
         async with run_lines(command, found.directory / "go-apns2.log") as running:
             await warm_up(running, found, (1, self.batch))
             yield running

@@ -20,7 +20,7 @@ import orjson
 from adapters.simulators.credentials import KEY_ID, TEAM_ID, TOPIC, SimulatorCredentials
 from adapters.simulators.settings import Provider
 from bench.peers.connect_proxy import apple_targets, connect_proxy
-from bench.peers.peer import Command, Mode, NotInstalled, home, warm_up
+from bench.peers.peer import GO_VARIABLES, Command, Mode, NotInstalled, home, warm_up
 from bench.peers.posting import Api, RunningPosting, run_posting
 from bench.stand import Simulators, free_port
 from bench.under_test import Push
@@ -118,8 +118,8 @@ class Gorush:
             port = free_port()
             config = found.directory / "gorush.yml"
             config.write_bytes(settings(port, proxy, found.credentials))
-            trusted = {"SSL_CERT_FILE": str(found.credentials.ca_certificate)}
-            command = Command((binary, "-c", str(config)), trusted, found.directory)
+            variables = {**GO_VARIABLES, "SSL_CERT_FILE": str(found.credentials.ca_certificate)}
+            command = Command((binary, "-c", str(config)), variables, found.directory)
             api = Api(f"http://127.0.0.1:{port}", "/api/push", "/healthz", request, complaint)
             async with run_posting(command, found.directory / "gorush.log", api, self.in_flight) as running:
                 await warm_up(running, found, (1, self.batch))
