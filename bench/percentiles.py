@@ -28,11 +28,16 @@ def merged(recorders: Iterable[LatencyRecorder]) -> LatencyRecorder:
     return together
 
 
+def to_intake_us(run: OpenRun, answers: Mapping[bytes, Answer]) -> Iterator[float]:
+    """Yield each notification's time from when its call was due to its arrival in the gateway's intake."""
+    for due_ns, answer in _since_due(run, answers):
+        yield (answer.accepted_ns - due_ns) / 1e3
+
+
 def to_provider_us(run: OpenRun, answers: Mapping[bytes, Answer]) -> Iterator[float]:
     """Yield each notification's time from when its call was due to its provider's answer."""
-    for due_ns, ids in zip(run.due_ns, run.ids, strict=True):
-        for ident in ids:
-            yield (answers[parse_id_text(ident)].answered_ns - due_ns) / 1e3
+    for due_ns, answer in _since_due(run, answers):
+        yield (answer.answered_ns - due_ns) / 1e3
 
 
 def percentile_figures(prefix: str, recorders: Iterable[LatencyRecorder], quiet: int) -> Iterator[Figure]:
@@ -41,3 +46,9 @@ def percentile_figures(prefix: str, recorders: Iterable[LatencyRecorder], quiet:
     for word, percent in PERCENTS.items():
         times_us = tuple(recorder.percentile(percent) for recorder in made)
         yield Figure(f"{prefix}{word}", "us", times_us, Better.LOWER, quiet=quiet)
+
+
+def _since_due(run: OpenRun, answers: Mapping[bytes, Answer]) -> Iterator[tuple[int, Answer]]:
+    for due_ns, ids in zip(run.due_ns, run.ids, strict=True):
+        for ident in ids:
+            yield due_ns, answers[parse_id_text(ident)]

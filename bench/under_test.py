@@ -19,7 +19,12 @@ from bench.stand import APP, Simulators, Stand, StandOptions, gateway
 from protos.walletpush.v1 import delivery_pb2, notification_pb2
 
 SEND_BATCH = "/walletpush.v1.DeliveryService/SendBatch"
-CHANNEL_OPTIONS = (("grpc.max_send_message_length", 1 << 26), ("grpc.max_receive_message_length", 1 << 26))
+CHANNEL_OPTIONS = (
+    ("grpc.max_send_message_length", 1 << 26),
+    ("grpc.max_receive_message_length", 1 << 26),
+    # Otherwise channels of one process share a connection, as callers that are different services do not.
+    ("grpc.use_local_subchannel_pool", 1),
+)
 
 
 @dataclass(frozen=True, slots=True)

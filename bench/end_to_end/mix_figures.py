@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench.end_to_end.mix import MixRound
 from bench.latency import LatencyRecorder
-from bench.percentiles import PERCENTS, merged, percentile_figures, recorded, to_provider_us
+from bench.percentiles import PERCENTS, merged, percentile_figures, recorded, to_intake_us, to_provider_us
 from bench.probed_gateway import Answer
 from bench.quiet import Rounds
 from bench.results import Better, Figure, Latencies, ResultTable, cell
@@ -18,8 +18,12 @@ _COLUMNS = ("payments", "until", "count", "p50 ms", "p90 ms", "p99 ms", "p99.9 m
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """Payments of one phase, a histogram per round, from when each was due. accepted: to the gateway's yes."""
+    """Payments of one phase, a histogram per round, from when each was due.
 
+    taken_in: until the intake had it. accepted: until the caller had the gateway's yes. delivered: until the provider's.
+    """
+
+    taken_in: tuple[LatencyRecorder, ...]
     accepted: tuple[LatencyRecorder, ...]
     delivered: tuple[LatencyRecorder, ...]
 
@@ -37,6 +41,7 @@ def mixed(rounds: Rounds[MixRound], answers: Mapping[bytes, Answer]) -> Mixed:
     """Put the payments' times together. answers: of a probed gateway that has drained."""
     alone, beside = (
         Phase(
+            tuple(recorded(to_intake_us(run, answers)) for run in runs),
             tuple(recorded(run.waits_us()) for run in runs),
             tuple(recorded(to_provider_us(run, answers)) for run in runs),
         )
@@ -50,6 +55,7 @@ def mix_figures(told: Mixed) -> Iterator[Figure]:
     prefix, quiet = "end_to_end.mix", told.rounds.quiet
     for name, phase in (("payments_alone", told.alone), ("payments_beside", told.beside)):
         yield from percentile_figures(f"{prefix}.{name}.", phase.delivered, quiet)
+        yield from percentile_figures(f"{prefix}.{name}.taken_in_", phase.taken_in, quiet)
         yield from percentile_figures(f"{prefix}.{name}.accepted_", phase.accepted, quiet)
     pairs = zip(told.beside.delivered, told.alone.delivered, strict=True)
     ratios = tuple(beside.percentile(99) / alone.percentile(99) for beside, alone in pairs)
@@ -68,8 +74,11 @@ def mix_table(told: Mixed) -> ResultTable:
     """Return the payments' times, all rounds together."""
     rows = []
     for what, phase in (("alone", told.alone), ("beside the campaign", told.beside)):
-        for until, recorders in (("accepted", phase.accepted), ("the provider's answer", phase.delivered)):
-            times = merged(recorders)
+        for until, times in (
+            ("taken in", merged(phase.taken_in)),
+            ("accepted", merged(phase.accepted)),
+            ("the provider's answer", merged(phase.delivered)),
+        ):
             cells = (f"{times.percentile(percent) / 1e3:,.2f}" for percent in PERCENTS.values())
             rows.append((what, until, f"{times.count:,}", *cells))
     runs = told.rounds.counted

@@ -33,7 +33,7 @@ from bench.received import Received, Throughput
 from bench.results import Figure, Latencies, ResultTable, SectionResult, Series
 from bench.section import BenchOptions, Progress
 from bench.stand import ANSWERS_FILE, OTHER_CORE, Simulators, StandOptions, gateway, simulators
-from bench.under_test import WalletpushUnderTest
+from bench.under_test import RunningWalletpush, WalletpushUnderTest
 
 _BATCH = 500
 _TARGET_PER_S = 40_000.0
@@ -42,12 +42,15 @@ _USERS = (500, 20_000, 100_000)
 _TO_USERS = (3_000, 40_000, 150_000)
 _CAMPAIGN = (20_000, 200_000, 1_000_000)
 _ALONE_S = (1, 4, 10)
+_GATEWAY = WalletpushUnderTest()
 _ROOM = "[dispatch]\nmax_pending = 2000000\n"
 _NOTES = (
     f"SendBatch of {_BATCH}, journaled before each answer; counted until the simulator has taken everything.",
-    "CPU is user and system time of the worker; RSS counts the shared dedup window as far as it was touched.",
+    "CPU is user and system time of the worker; RSS counts the shared dedup window as far as it was touched, and beside "
+    "users what the workload to tokens left, since one worker takes both.",
     "Users have one to three devices, which the gateway looks up: two deliveries a notification on average.",
-    "Payments are due at random moments, 100 a second on average, and are timed from then on.",
+    "Payments are due at random moments, 100 a second on average, and are timed from then on: waiting until the gateway "
+    "takes them in is part of it.",
     "A stage's time is what a message waits in it, not its CPU, and stages overlap between messages.",
 )
 
@@ -80,11 +83,7 @@ class _Run:
 
     async def measure(self) -> SectionResult:
         async with simulators(StandOptions()) as found:
-            workloads = {
-                "to tokens": await self._tokens(found.apart("tokens")),
-                "to users": await self._users(found.apart("users")),
-            }
-            self._tables.append(delivered_table("End to end", workloads))
+            await self._plain(found.apart("plain"))
             await self._mix(found.apart("mix"))
         self._tables.append(stage_table(self._stages))
         for name in self._options.peers:
@@ -94,35 +93,37 @@ class _Run:
             bars=(stage_bars(("end_to_end.tokens", "end_to_end.users")),), notes=tuple(self._notes),
         )  # fmt: skip
 
-    async def _tokens(self, found: Simulators) -> Rounds[Delivered]:
-        count = self._options.of(*_TOKENS)
-
-        def make(number: int) -> Workload:
-            return Workload(list(batches(count, _BATCH, f"tokens-{number}")), count, count)
-
-        return await self._deliver(found, "tokens", make, _TARGET_PER_S)
-
-    async def _users(self, found: Simulators) -> Rounds[Delivered]:
-        users, count = self._options.of(*_USERS), self._options.of(*_TO_USERS)
+    async def _plain(self, found: Simulators) -> None:
+        users, count, to_users = (self._options.of(*sizes) for sizes in (_USERS, _TOKENS, _TO_USERS))
         devices = await register(found.directory / "data", users)
         self._notes.append(f"{users:,} users have {devices:,} registered devices.")
-        return await self._deliver(
-            found, "users", lambda number: user_workload(count, users, _BATCH, f"users-{number}"), None
-        )
+
+        def to_tokens(number: int) -> Workload:
+            return Workload(list(batches(count, _BATCH, f"tokens-{number}")), count, count)
+
+        def to_devices(number: int) -> Workload:
+            return user_workload(to_users, users, _BATCH, f"users-{number}")
+
+        async with _GATEWAY.start(found) as running:
+            workloads = {
+                "to tokens": await self._deliver(found, running, "tokens", to_tokens, _TARGET_PER_S),
+                "to users": await self._deliver(found, running, "users", to_devices, None),
+            }
+        self._tables.append(delivered_table("End to end", workloads))
 
     async def _deliver(
-        self, found: Simulators, name: str, make: Callable[[int], Workload], target_per_s: float | None
-    ) -> Rounds[Delivered]:
+        self, found: Simulators, running: RunningWalletpush, name: str, make: Callable[[int], Workload],
+        target_per_s: float | None,
+    ) -> Rounds[Delivered]:  # fmt: skip
         self._step(f"as fast as it goes, to {name}")
-        gateway = WalletpushUnderTest()
-        async with gateway.start(found) as running, found.simulator() as simulator:
+        others, web = (running.place.supervisor, found.process), running.place.web
+        async with found.simulator() as simulator:
             received = Received(simulator)
-            others = (running.place.supervisor, found.process)
 
             async def measure(number: int) -> Delivered:
-                load, before = make(number), await read_stages(running.place.web)
-                run = await deliver(running, gateway.in_flight, load, received, others)
-                return replace(run, stages=between(before, await read_stages(running.place.web)))
+                load, before = make(number), await read_stages(web)
+                run = await deliver(running, _GATEWAY.in_flight, load, received, others)
+                return replace(run, stages=between(before, await read_stages(web)))
 
             rounds = await quietest(self._options, measure)
         self._stages[name] = together([run.stages for run in rounds.counted])
