@@ -13,7 +13,7 @@ import psutil
 from bench.quiet import QUIET_PERCENT, Rounds, cores_busy_s, process_cpu_s
 from bench.section import BenchOptions, Scale
 
-_MORE_ROUNDS = 2
+_MORE_ROUNDS = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ ROUND = TypeVar("ROUND", bound=Round)
 
 
 async def quietest(options: BenchOptions, measure: Callable[[int], Awaitable[ROUND]]) -> Rounds[ROUND]:
-    """Measure until `options.repeats` rounds were quiet, or two more were made; keep the least disturbed of them.
+    """Measure until `options.repeats` rounds were quiet, or one more was made; keep the least disturbed of them.
 
     measure is given the round's number, from 0.
     """

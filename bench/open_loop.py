@@ -55,14 +55,12 @@ class OpenRun:
 
 
 def poisson(per_s: float, seconds: float, seed: int) -> list[int]:
-    """Return when calls are due, in ns from the start: independent arrivals at a mean rate, at least one."""
+    """Return when calls are due, in ns from the start: independent arrivals, as many as the rate says, at least one.
+
+    A Poisson process of which the count is known spreads it evenly at random, so no run is offered more than another.
+    """
     rng = random.Random(seed)
-    due: list[int] = []
-    at_s = rng.expovariate(per_s)
-    while at_s < seconds or not due:
-        due.append(int(at_s * _NS))
-        at_s += rng.expovariate(per_s)
-    return due
+    return sorted(int(rng.random() * seconds * _NS) for _ in range(max(1, round(per_s * seconds))))
 
 
 async def run_open(calls: Sequence[Call], offsets_ns: Sequence[int], over: asyncio.Event | None = None) -> OpenRun:

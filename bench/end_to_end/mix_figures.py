@@ -20,7 +20,8 @@ _COLUMNS = ("payments", "until", "count", "p50 ms", "p90 ms", "p99 ms", "p99.9 m
 class Phase:
     """Payments of one phase, a histogram per round, from when each was due.
 
-    taken_in: until the intake had it. accepted: until the caller had the gateway's yes. delivered: until the provider's.
+    taken_in: until the intake had it. accepted: until the caller had the gateway's yes. delivered: until the
+    provider's.
     """
 
     taken_in: tuple[LatencyRecorder, ...]

@@ -85,9 +85,9 @@ def closed_cases(scale: Scale) -> tuple[ClosedCase, ...]:
 
 
 def open_cases(scale: Scale) -> tuple[OpenCase, ...]:
-    """Return the open loop's rows: all rates for six seconds, the middle ones for three, or the lowest for a half."""
+    """Return the open loop's rows: all rates for five seconds, the middle ones for three, or the lowest for a half."""
     if scale is Scale.FULL:
-        return tuple(OpenCase(way, per_s, 6.0) for way, rates in _RATES.items() for per_s in rates)
+        return tuple(OpenCase(way, per_s, 5.0) for way, rates in _RATES.items() for per_s in rates)
     if scale is Scale.QUICK:
         return tuple(OpenCase(way, rates[1], 3.0) for way, rates in _RATES.items())
     return tuple(OpenCase(way, rates[0], 0.5) for way, rates in _RATES.items())

@@ -51,15 +51,9 @@ class Opened:
         return tuple(round_.run.count * size / round_.run.seconds for round_ in self.rounds.counted)
 
     @property
-    def offered_per_s(self) -> float:
-        """What was due a second, which chance makes a little more or less than the case's rate."""
-        due = sum(round_.run.count for round_ in self.rounds.counted) * self.case.way.size
-        return due / (self.case.seconds * len(self.rounds.counted))
-
-    @property
     def held(self) -> bool:
         """Whether what was offered was also answered at that rate."""
-        return statistics.median(self.per_s) >= _HELD * self.offered_per_s
+        return statistics.median(self.per_s) >= _HELD * self.case.per_s
 
 
 def opened(case: OpenCase, rounds: Rounds[OpenRound], answers: Mapping[bytes, Answer]) -> Opened:
@@ -131,7 +125,7 @@ def open_table(told: Iterable[Opened]) -> ResultTable:
         )  # fmt: skip
         achieved = cell(one.per_s) + ("" if one.held else " (not held)")
         rows.append((
-            one.case.way.title, f"{one.offered_per_s:,.0f}", achieved,
+            one.case.way.title, f"{one.case.per_s:,}", achieved,
             *(f"{time_us / 1e3:,.2f}" for time_us in times), str(one.rounds),
         ))  # fmt: skip
     return ResultTable("Open loop: times from when each call was due", _OPEN_COLUMNS, tuple(rows))

@@ -46,11 +46,11 @@ _GATEWAY = WalletpushUnderTest()
 _ROOM = "[dispatch]\nmax_pending = 2000000\n"
 _NOTES = (
     f"SendBatch of {_BATCH}, journaled before each answer; counted until the simulator has taken everything.",
-    "CPU is user and system time of the worker; RSS counts the shared dedup window as far as it was touched, and beside "
-    "users what the workload to tokens left, since one worker takes both.",
+    "CPU is user and system time of the worker; RSS counts the shared dedup window as far as it was touched, and "
+    "beside users what the workload to tokens left, since one worker takes both.",
     "Users have one to three devices, which the gateway looks up: two deliveries a notification on average.",
-    "Payments are due at random moments, 100 a second on average, and are timed from then on: waiting until the gateway "
-    "takes them in is part of it.",
+    "Payments are due at random moments, 100 a second on average, and are timed from then on: waiting until the "
+    "gateway takes them in is part of it.",
     "A stage's time is what a message waits in it, not its CPU, and stages overlap between messages.",
 )
 

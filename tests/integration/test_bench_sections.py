@@ -109,7 +109,8 @@ def test_poisson_arrivals_come_at_their_mean_rate_and_irregularly() -> None:
     due_ns = poisson(1_000, 20.0, seed=1)
     gaps = [after - before for before, after in itertools.pairwise(due_ns)]
     assert due_ns == sorted(due_ns) == poisson(1_000, 20.0, seed=1)
-    assert len(due_ns) == pytest.approx(20_000, rel=0.03)
+    assert len(due_ns) == 20_000
+    assert due_ns != poisson(1_000, 20.0, seed=2)
     mean = sum(gaps) / len(gaps)
     variance = sum((gap - mean) ** 2 for gap in gaps) / len(gaps)
     assert variance**0.5 == pytest.approx(mean, rel=0.05)
@@ -133,4 +134,4 @@ async def test_the_least_disturbed_rounds_count_and_quiet_ones_end_the_trying() 
 
     assert await measured([1.0, 2.0]) == ([0, 1], 2, 2)
     assert await measured([50.0, 1.0, 2.0]) == ([1, 2], 2, 3)
-    assert await measured([50.0, 20.0, 3.0, 30.0]) == ([1, 2], 1, 4)
+    assert await measured([50.0, 20.0, 3.0]) == ([1, 2], 1, 3)
