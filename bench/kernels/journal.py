@@ -14,6 +14,7 @@ from pathlib import Path
 
 from adapters.journal.sqlite import SqliteJournal
 from bench.latency import LatencyRecorder
+from bench.quiet import QUIET_PERCENT, CoreWatch
 from bench.section import BenchOptions, Scale
 from core.storage import Segment, SegmentUpdate
 
@@ -47,11 +48,15 @@ ARRIVALS = (
 
 @dataclass(slots=True)
 class JournalRuns:
-    """By messages per segment, CPU and wall time per message in us, one of each per repeat; and appends' latencies."""
+    """By messages per segment, CPU and wall time per message in us, one of each per repeat; and appends' latencies.
+
+    quiet: in how many repeats the costs were undisturbed.
+    """
 
     cpu_us: dict[int, list[float]] = field(default_factory=dict)
     wall_us: dict[int, list[float]] = field(default_factory=dict)
     appends: dict[Arrivals, LatencyRecorder] = field(default_factory=dict)
+    quiet: int = 0
 
 
 def measure(options: BenchOptions, on_step: Callable[[str], None]) -> JournalRuns:
@@ -86,10 +91,12 @@ async def _measure(directory: Path, options: BenchOptions, on_step: Callable[[st
     await _cost(journal, 500, 20_000 // divisor)
     for _ in range(options.repeats):
         on_step("journal: cost per message")
+        watch = CoreWatch()
         for messages, total in _COSTS:
             cpu_us, wall_us = await _cost(journal, messages, total // divisor)
             runs.cpu_us.setdefault(messages, []).append(cpu_us)
             runs.wall_us.setdefault(messages, []).append(wall_us)
+        runs.quiet += watch.foreign_percent() <= QUIET_PERCENT
         on_step("journal: appends in an open loop")
         for arrivals in ARRIVALS if options.scale is not Scale.SMOKE else ARRIVALS[::4]:
             recorder = runs.appends.setdefault(arrivals, LatencyRecorder())

@@ -141,8 +141,9 @@ def throughput(runs: Sequence[KernelRuns]) -> Iterator[Series]:
 def journal_figures(runs: journal.JournalRuns) -> Iterator[Figure]:
     """Yield what a message costs by segment size."""
     for messages in runs.cpu_us:
-        yield Figure(f"journal.{messages}.cpu_us", "us/message", tuple(runs.cpu_us[messages]), Better.LOWER)
-        yield Figure(f"journal.{messages}.wall_us", "us/message", tuple(runs.wall_us[messages]), Better.LOWER)
+        for what, samples in (("cpu_us", runs.cpu_us[messages]), ("wall_us", runs.wall_us[messages])):
+            name = f"journal.{messages}.{what}"
+            yield Figure(name, "us/message", tuple(samples), Better.LOWER, quiet=runs.quiet)
 
 
 def journal_table(runs: journal.JournalRuns) -> ResultTable:
