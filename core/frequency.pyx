@@ -60,15 +60,15 @@ cdef class FrequencyCounters(FrequencyTable):
     cdef Answer _one(
         self, uint64_t user, uint32_t tag, uint64_t mask, const Columns *columns, uint32_t now_s, bint peek
     ) noexcept nogil:
-        cdef Shard *shard = self._locked(user)
-        cdef Answer answer = self._decide(shard, find(shard, user), tag, columns, now_s)
+        cdef Shard shard = self._locked(user)
+        cdef Answer answer = self._decide(&shard, find(&shard, user), tag, columns, now_s)
         cdef Event event
         if answer.granted == 1 and not peek:
             event.time_s, event.tag, event.mask = now_s, tag, mask | RESERVED
-            if not self._add(shard, user, &event, now_s):
+            if not self._add(&shard, user, &event, now_s):
                 answer.granted, answer.blocking = 0, NONE
                 add_and_fetch(&self._control.full, 1)
-        store_release(&shard.lock, 0)
+        store_release(shard.lock, 0)
         return answer
 
     def commit_many(
@@ -77,7 +77,7 @@ cdef class FrequencyCounters(FrequencyTable):
     ):
         """Count what was sent, at now_s, also where the reservation has expired; return how many could be counted."""
         cdef Py_ssize_t i, n = users.shape[0], total = 0
-        cdef Shard *shard
+        cdef Shard shard
         cdef Event *found
         cdef Event event
         if tags.shape[0] != n or masks.shape[0] != n:
@@ -85,60 +85,60 @@ cdef class FrequencyCounters(FrequencyTable):
         for i in range(n):
             self._prefetch(&users[0], i, n)
             shard = self._locked(users[i])
-            found = find_event(shard, find(shard, users[i]), tags[i])
+            found = find_event(&shard, find(&shard, users[i]), tags[i])
             if found != NULL:
                 found.mask &= ~RESERVED
                 found.time_s = now_s
                 total += 1
             else:
                 event.time_s, event.tag, event.mask = now_s, tags[i], masks[i] & ~RESERVED
-                total += self._add(shard, users[i], &event, now_s)
-            store_release(&shard.lock, 0)
+                total += self._add(&shard, users[i], &event, now_s)
+            store_release(shard.lock, 0)
         return total
 
     def release_many(self, const uint64_t[::1] users not None, const uint32_t[::1] tags not None):
         """Un-count messages that were not sent, reserved or committed; return how many were counted."""
         cdef Py_ssize_t i, n = users.shape[0], total = 0
-        cdef Shard *shard
+        cdef Shard shard
         cdef Event *found
         if tags.shape[0] != n:
             raise ValueError(f"{tags.shape[0]} tags for {n} users")
         for i in range(n):
             self._prefetch(&users[0], i, n)
             shard = self._locked(users[i])
-            found = find_event(shard, find(shard, users[i]), tags[i])
+            found = find_event(&shard, find(&shard, users[i]), tags[i])
             if found != NULL:
                 found.time_s = 0
                 total += 1
-            store_release(&shard.lock, 0)
+            store_release(shard.lock, 0)
         return total
 
     def events_of(self, uint64_t user):
         """Return (time_s, tag, mask, reserved) of everything remembered of a user."""
-        cdef Shard *shard = self._locked(user)
-        events = events_in(shard, find(shard, user))
-        store_release(&shard.lock, 0)
+        cdef Shard shard = self._locked(user)
+        events = events_in(&shard, find(&shard, user))
+        store_release(shard.lock, 0)
         return events
 
     def add_events(self, uint64_t user, events, uint32_t now_s):
         """Add what another table or user had, in the form of events_of; known tags stay as they are. Return how many fitted."""
-        cdef Shard *shard
+        cdef Shard shard
         cdef Event event
         added = 0
         for time_s, tag, mask, reserved in events:
             event.time_s, event.tag, event.mask = time_s, tag, mask | (RESERVED if reserved else 0)
             shard = self._locked(user)
-            if find_event(shard, find(shard, user), event.tag) == NULL:
-                added += self._add(shard, user, &event, now_s)
-            store_release(&shard.lock, 0)
+            if find_event(&shard, find(&shard, user), event.tag) == NULL:
+                added += self._add(&shard, user, &event, now_s)
+            store_release(shard.lock, 0)
         return added
 
     def forget(self, uint64_t user):
         """Remove everything remembered of a user; return how many messages it was."""
-        cdef Shard *shard = self._locked(user)
-        count = len(events_in(shard, find(shard, user)))
-        remove(shard, user)
-        store_release(&shard.lock, 0)
+        cdef Shard shard = self._locked(user)
+        count = len(events_in(&shard, find(&shard, user)))
+        remove(&shard, user)
+        store_release(shard.lock, 0)
         return count
 
     def _check(self, n, tags, masks, granted, blocking, retry_at_s):
@@ -162,12 +162,12 @@ cdef class FrequencyCounters(FrequencyTable):
 
     cdef inline void _prefetch(self, const uint64_t *users, Py_ssize_t at, Py_ssize_t end) noexcept nogil:
         """Fetch a shard's lock and head three strides ahead, its first cell two, and the next one, if need be, one."""
-        cdef const Shard *shard
+        cdef Shard shard
         cdef const Cell *cell
         cdef uint8_t number
         if at + 3 * AHEAD < end:
             shard = self._shard_of(users[at + 3 * AHEAD])
-            prefetch(&shard.lock)
+            prefetch(shard.lock)
             prefetch(&shard.heads[users[at + 3 * AHEAD] & 0xff])
         if at + 2 * AHEAD < end:
             shard = self._shard_of(users[at + 2 * AHEAD])

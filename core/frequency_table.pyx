@@ -29,8 +29,15 @@ cdef uint64_t shards_for(uint64_t capacity) noexcept:
     return (capacity + NOMINAL - 1) / NOMINAL
 
 
+cdef uint64_t padded(uint64_t size) noexcept:
+    """Rounded up to whole cache lines."""
+    return (size + 63) & ~<uint64_t>63
+
+
 cdef uint64_t bytes_for(uint64_t shards) noexcept:
-    return sizeof(Control) + shards * sizeof(Shard)
+    return sizeof(Control) + padded(shards * sizeof(uint64_t)) + padded(shards * sizeof(Directory)) + (
+        shards * CELLS * sizeof(Cell)
+    )
 
 
 cdef bint is_dead(uint64_t owner, uint64_t me) noexcept nogil:
@@ -192,7 +199,9 @@ cdef class FrequencyTable:
         self._horizon_s = <uint32_t>self._control.header.parameters[2]
         if self._control.header.size != bytes_for(self._shard_count):
             raise ValueError(f"this frequency table is damaged: {self._control.header.size} bytes")
-        self._shards = <Shard *>(self._control + 1)
+        self._locks = <uint64_t *>(self._control + 1)
+        self._directories = <Directory *>(<uint8_t *>self._locks + padded(self._shard_count * sizeof(uint64_t)))
+        self._cells = <Cell *>(<uint8_t *>self._directories + padded(self._shard_count * sizeof(Directory)))
         self._me = <uint64_t>getpid()
 
     @property
@@ -208,7 +217,7 @@ cdef class FrequencyTable:
         for i in range(self._shard_count):
             for word in range(4):
                 for bit in range(64):
-                    total += self._shards[i].used[word] >> bit & 1
+                    total += self._directories[i].used[word] >> bit & 1
         return total
 
     @property
@@ -224,10 +233,12 @@ cdef class FrequencyTable:
     def recover(self):
         """Open all locks and repair all shards; only while no other process uses the table, ahead of any worker."""
         cdef uint64_t i
+        cdef Shard shard
         self._control.lock = 0
         for i in range(self._shard_count):
-            self._shards[i].lock = 0
-            repair(&self._shards[i])
+            self._locks[i] = 0
+            shard = self._shard(i)
+            repair(&shard)
 
     def assign_filters(self, hashes, now_s):
         """Return the bit of each filter, new ones in the places of those longest unused; all workers get the same.
@@ -260,17 +271,17 @@ cdef class FrequencyTable:
         """Return the users of one shard, 0 to shard_count - 1, for copying and inspecting."""
         if shard_number >= self._shard_count:
             raise IndexError(shard_number)
-        cdef Shard *shard = &self._shards[shard_number]
+        cdef Shard shard = self._shard(shard_number)
         cdef bint dead = False
         cdef uint8_t number
         found = []
-        acquire(&shard.lock, self._me, &dead)
+        acquire(shard.lock, self._me, &dead)
         for head in range(HEADS):
             number = shard.heads[head]
             while number and len(found) <= CELLS:
                 found.append(shard.cells[number - 1].user)
                 number = shard.cells[number - 1].next
-        store_release(&shard.lock, 0)
+        store_release(shard.lock, 0)
         return found
 
     @property
@@ -299,11 +310,11 @@ cdef class FrequencyTable:
             self._control.filters[bit] = hashed
             self._control.filter_used_s[bit] = used_s
 
-    cdef Shard *_locked(self, uint64_t user) noexcept nogil:
-        cdef Shard *shard = self._shard_of(user)
+    cdef Shard _locked(self, uint64_t user) noexcept nogil:
+        cdef Shard shard = self._shard_of(user)
         cdef bint dead = False
-        acquire(&shard.lock, self._me, &dead)
+        acquire(shard.lock, self._me, &dead)
         if dead:
             add_and_fetch(&self._control.taken_over, 1)
-            repair(shard)
+            repair(&shard)
         return shard
