@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Iterator
 from itertools import islice
@@ -16,8 +17,6 @@ from protos.walletpush.v1 import delivery_pb2, notification_pb2
 
 _AT_ONCE = 10_000
 _MOST_DEVICES = 3
-# Coprime to any number of users that is not a multiple of it: neighbours in a batch are far apart in the registry.
-_STRIDE = 1_000_003
 
 
 def devices_of(user: int) -> int:
@@ -40,8 +39,9 @@ async def register(data_dir: Path, users: int) -> int:
 
 
 def user_workload(count: int, users: int, size: int, run: str) -> Workload:
-    """Make payments to users in turn, in SendBatchRequests of `size`."""
-    order = [number * _STRIDE % users for number in range(count)]
+    """Make payments to users at random, the same ones for a run's name, in SendBatchRequests of `size`."""
+    rng = random.Random(run)
+    order = [rng.randrange(users) for _ in range(count)]
     requests = [
         delivery_pb2.SendBatchRequest(
             notifications=[_to_user(number, order[number], run) for number in range(start, min(start + size, count))]

@@ -37,7 +37,7 @@ from bench.under_test import RunningWalletpush, WalletpushUnderTest
 
 _BATCH = 500
 _TARGET_PER_S = 40_000.0
-_TOKENS = (5_000, 60_000, 300_000)
+_TOKENS = (5_000, 60_000, 200_000)
 _USERS = (500, 20_000, 100_000)
 _TO_USERS = (3_000, 40_000, 150_000)
 _CAMPAIGN = (20_000, 200_000, 1_000_000)
