@@ -7,7 +7,20 @@ from collections.abc import Sequence
 
 import typer
 
-from gateway.commands import config, demo, devices, holds, keys, monitoring, receipts, send, serve, simulate, worker
+from gateway.commands import (
+    config,
+    demo,
+    devices,
+    holds,
+    keys,
+    monitoring,
+    receipts,
+    send,
+    serve,
+    simulate,
+    top,
+    worker,
+)
 from gateway.commands.failure import INTERRUPTED, CommandFailed
 
 HELP = """Push delivery gateway for digital wallets.
@@ -33,6 +46,7 @@ app.command("serve")(serve.serve)
 app.command("simulate")(simulate.simulate)
 app.command("send")(send.send)
 app.command("receipts")(receipts.receipts)
+app.command("top")(top.top)
 app.add_typer(devices.app)
 app.add_typer(holds.app)
 app.add_typer(config.app)

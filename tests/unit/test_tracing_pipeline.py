@@ -13,6 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from core.errors import Unavailable
 from core.notification_id import parse_id, parse_id_text
 from core.reaction import Outcome, OutcomeKind
+from core.storage import SegmentUpdate
 from gateway.tracing.otel import OtelTracer, TraceLimits
 from gateway.tracing.port import current_call
 from gateway.tracing.sender import SenderLimits, SpanSender
@@ -190,8 +191,8 @@ async def test_more_than_may_be_open_are_not_traced_and_are_counted() -> None:
 async def test_a_record_that_the_journal_did_not_take_is_an_error_of_settling() -> None:
     async with traced() as place:
 
-        async def refuse(_updates: object) -> None:
-            raise Unavailable("no room")
+        async def refuse(updates: list[SegmentUpdate]) -> None:
+            raise Unavailable(f"no room for {len(updates)}")
 
         place.pipeline.journal.record = refuse  # type: ignore[method-assign]
         await place.pipeline.accept(message("k", "ab"))
