@@ -87,7 +87,10 @@ class Target(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A registered device of one user of an app; (app, provider, token) is unique."""
+    """A registered device of one user of an app; (app, provider, token) is unique.
+
+    permission: a core.policy.people.Permission. encryption_key: X25519 public key, 32 bytes, or none.
+    """
 
     app: str
     user_id: str
@@ -95,6 +98,9 @@ class Device:
     locale: str = ""
     time_zone: str = ""
     app_version: str = ""
+    permission: int = 0
+    encryption_key: bytes = b""
+    manufacturer: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,11 @@ from sqlalchemy import Engine
 
 from adapters.journal.group_commit import GroupCommit
 from adapters.journal.sqlite_file import make_directory, open_readable, open_writable, waited_lock
-from adapters.registry.statements import COUNT, LIST_DEVICES, REGISTRY, TARGETS_OF
-from adapters.registry.store import Change, Register, RegistryStore, Remove, engine_of, mapped_errors
+from adapters.registry.statements import COUNT, LIST_DEVICES, REGISTRY, TARGETS_OF, USER_DEVICES
+from adapters.registry.store import Change, Move, Register, RegistryStore, Remove, engine_of, mapped_errors
 from core.errors import Unavailable
 from core.model import Device, Environment, Provider, Target
+from core.policy.people import Permission, UserDevice
 
 RESULT = TypeVar("RESULT")
 MAX_USERS: Final = 10_000
@@ -87,13 +88,25 @@ class SqliteRegistry:
 
         Raises ValueError for more users, Unavailable if the registry cannot be read.
         """
-        if len(user_ids) > MAX_USERS:
-            raise ValueError(f"at most {MAX_USERS} users at a time, not {len(user_ids)}")
+        check_batch(user_ids)
         return await self._read(partial(read_targets, self._reader, app, user_ids)) if user_ids else {}
+
+    async def user_devices(self, app: str, user_ids: Sequence[str]) -> Mapping[str, list[UserDevice]]:
+        """Return the devices of up to 10,000 users with what policy asks of them; raises as devices_of does."""
+        check_batch(user_ids)
+        return await self._read(partial(read_user_devices, self._reader, app, user_ids)) if user_ids else {}
 
     async def list_devices(self, app: str, user_id: str) -> list[Device]:
         """Return a user's devices, newest registration first. Raises Unavailable if they cannot be read."""
         return await self._read(partial(read_devices, self._reader, app, user_id))
+
+    async def move(self, app: str, from_user_id: str, into_user_id: str) -> int:
+        """Give one user's devices to another; return how many. Raises Unavailable or Overloaded, then none moved."""
+        return await self._writer.submit(Move(app, from_user_id, into_user_id), DEVICE_BYTES)
+
+    async def remove_user(self, app: str, user_id: str) -> int:
+        """Delete a user's devices; return how many. Raises Unavailable or Overloaded, then nothing changed."""
+        return await self._writer.submit(Move(app, user_id), DEVICE_BYTES)
 
     async def count(self, app: str, provider: Provider) -> int:
         """Return how many tokens are registered; walks an index: 90 ms for 500,000. Raises Unavailable."""
@@ -145,6 +158,29 @@ def read_targets(reader: Engine, app: str, user_ids: Sequence[str]) -> dict[str,
     return targets
 
 
+def read_user_devices(reader: Engine, app: str, user_ids: Sequence[str]) -> dict[str, list[UserDevice]]:
+    """Ask for all users' devices at once; see USER_DEVICES for the shape of the answer."""
+    with reader.connect() as connection:
+        answer = connection.execute(USER_DEVICES, {"app": app, "users": orjson.dumps(user_ids).decode()}).scalar_one()
+    devices: dict[str, list[UserDevice]] = {}
+    providers = {int(provider): provider for provider in Provider}
+    environments = {int(environment): environment for environment in Environment}
+    permissions = {int(permission): permission for permission in Permission}
+    for user_id, provider, token, environment, registered_unix_ms, locale, zone, permission, maker, key in orjson.loads(
+        answer
+    ):
+        target = Target(providers[provider], token, environments[environment], registered_unix_ms)
+        device = UserDevice(target, locale, zone, permissions[permission], maker, bytes.fromhex(key) if key else b"")
+        devices.setdefault(user_id, []).append(device)
+    return devices
+
+
+def check_batch(user_ids: Sequence[str]) -> None:
+    """Raise ValueError for more users than one question takes."""
+    if len(user_ids) > MAX_USERS:
+        raise ValueError(f"at most {MAX_USERS} users at a time, not {len(user_ids)}")
+
+
 def read_devices(reader: Engine, app: str, user_id: str) -> list[Device]:
     """Ask for one user's devices."""
     with reader.connect() as connection:
@@ -153,7 +189,8 @@ def read_devices(reader: Engine, app: str, user_id: str) -> list[Device]:
         Device(
             row.app, row.user_id,
             Target(Provider(row.provider), row.token, Environment(row.environment), row.registered_unix_ms),
-            row.locale, row.time_zone, row.app_version,
+            row.locale, row.time_zone, row.app_version, row.permission, bytes.fromhex(row.encryption_key),
+            row.manufacturer,
         )
         for row in rows
     ]

@@ -7,7 +7,7 @@ JSON was never above 34 ms.
 
 from __future__ import annotations
 
-from sqlalchemy import BindParameter, Integer, Text, bindparam, func, literal_column, select, text
+from sqlalchemy import BindParameter, Integer, Text, bindparam, delete, func, literal_column, select, text, update
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateTable
 
@@ -16,11 +16,19 @@ from adapters.registry.tables import devices, metadata
 
 # CreateTable.compile asks for a dialect instance; no database is spoken to here.
 REGISTRY = Schema(
-    "registry", application_id=0x57505247, version=1, migrations={},
+    "registry", application_id=0x57505247, version=2,
+    migrations={
+        1: (
+            "ALTER TABLE devices ADD COLUMN permission SMALLINT DEFAULT '0' NOT NULL",
+            "ALTER TABLE devices ADD COLUMN encryption_key TEXT DEFAULT '' NOT NULL",
+            "ALTER TABLE devices ADD COLUMN manufacturer TEXT DEFAULT '' NOT NULL",
+        ),
+    },
     create=tuple(str(CreateTable(table).compile(dialect=sqlite.dialect())) for table in metadata.sorted_tables),
 )
 COLUMNS = (
     "user_id", "app", "provider", "token", "environment", "registered_unix_ms", "locale", "time_zone", "app_version",
+    "permission", "encryption_key", "manufacturer",
 )
 
 
@@ -37,6 +45,18 @@ TARGETS_OF = select(
     func.json_group_array(
         func.json_array(
             devices.c.user_id, devices.c.provider, devices.c.token, devices.c.environment, devices.c.registered_unix_ms,
+        )
+    )
+).where(devices.c.app == bindparam("app"), devices.c.user_id.in_(select(users.c.value)))
+
+# user_ids: as above. -> [user_id, provider, token, environment, registered_unix_ms, locale, time_zone, permission,
+# manufacturer, encryption_key in hexadecimal] each.
+USER_DEVICES = select(
+    func.json_group_array(
+        func.json_array(
+            devices.c.user_id, devices.c.provider, devices.c.token, devices.c.environment, devices.c.registered_unix_ms,
+            devices.c.locale, devices.c.time_zone, devices.c.permission, devices.c.manufacturer,
+            devices.c.encryption_key,
         )
     )
 ).where(devices.c.app == bindparam("app"), devices.c.user_id.in_(select(users.c.value)))
@@ -77,6 +97,15 @@ TRIM = text(
     )
     """
 )
+
+# A registration keeps its time; what the user it moves to has too many of goes by TRIM.
+MOVE = (
+    update(devices)
+    .where(devices.c.user_id == bindparam("from_user"), devices.c.app == bindparam("of_app"))
+    .values(user_id=bindparam("into_user"))
+)
+
+DELETE_USER = delete(devices).where(devices.c.user_id == bindparam("from_user"), devices.c.app == bindparam("of_app"))
 
 # gone: JSON array of [provider, token, gone_since_unix_ms]; 0 spares nothing.
 DELETE = text(

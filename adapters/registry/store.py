@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
-from adapters.registry.statements import DELETE, TRIM, UPSERT
+from adapters.registry.statements import DELETE, DELETE_USER, MOVE, TRIM, UPSERT
 from core.errors import Unavailable
 from core.model import Device, Provider
 
@@ -27,6 +27,14 @@ class Register(NamedTuple):
     devices: Sequence[Device]
 
 
+class Move(NamedTuple):
+    """All devices of a user, to be another's; without another to be deleted."""
+
+    app: str
+    from_user_id: str
+    into_user_id: str = ""
+
+
 class Remove(NamedTuple):
     """Tokens to delete: (provider, token, gone_since_unix_ms) each; 0 spares nothing."""
 
@@ -34,7 +42,7 @@ class Remove(NamedTuple):
     gone: Sequence[tuple[int, str, int]]
 
 
-Change = Register | Remove
+Change = Register | Remove | Move
 
 
 class RegistryStore:
@@ -54,6 +62,8 @@ class RegistryStore:
             for kind, run in groupby(items, type):
                 if kind is Register:
                     results += self._register(connection, [item for item in run if isinstance(item, Register)])
+                elif kind is Move:
+                    results += [self._move(connection, item) for item in run if isinstance(item, Move)]
                 else:
                     results += [remove(connection, item) for item in run if isinstance(item, Remove)]
         return results
@@ -73,6 +83,15 @@ class RegistryStore:
         connection.execute(UPSERT, {"rows": orjson.dumps([row_of(device) for device in devices]).decode()})
         connection.execute(TRIM, {"users": orjson.dumps(users).decode(), "most": self._devices_per_user})
         return [len(item.devices) for item in items]
+
+    def _move(self, connection: Connection, item: Move) -> int:
+        whose = {"of_app": item.app, "from_user": item.from_user_id}
+        if not item.into_user_id:
+            return connection.execute(DELETE_USER, whose).rowcount
+        moved = connection.execute(MOVE, {**whose, "into_user": item.into_user_id}).rowcount
+        users = orjson.dumps([(item.into_user_id, item.app)]).decode()
+        connection.execute(TRIM, {"users": users, "most": self._devices_per_user})
+        return moved
 
 
 def newest_of(devices: Iterable[Device]) -> list[Device]:
@@ -96,6 +115,7 @@ def row_of(device: Device) -> tuple[object, ...]:
     return (
         device.user_id, device.app, int(target.provider), target.token, int(target.environment),
         target.registered_unix_ms, device.locale, device.time_zone, device.app_version,
+        device.permission, device.encryption_key.hex(), device.manufacturer,
     )
 
 

@@ -19,6 +19,10 @@ devices = Table(
     Column("locale", Text, nullable=False),
     Column("time_zone", Text, nullable=False),
     Column("app_version", Text, nullable=False),
+    Column("permission", SmallInteger, nullable=False, server_default="0"),
+    # In hexadecimal, since batches travel as JSON.
+    Column("encryption_key", Text, nullable=False, server_default=""),
+    Column("manufacturer", Text, nullable=False, server_default=""),
     PrimaryKeyConstraint("user_id", "app", "provider", "token", name="devices_pkey"),
     UniqueConstraint("app", "provider", "token", name="devices_token_key"),
     sqlite_with_rowid=False,

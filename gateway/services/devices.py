@@ -21,6 +21,8 @@ from protos.walletpush.v1.device_pb2_grpc import DeviceServiceServicer
 # BCP 47 in the shape that apps send it: https://www.rfc-editor.org/rfc/rfc5646#section-2.1
 _LOCALE = re.compile(r"[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8}){0,4}")
 _ZONE = re.compile(r"[A-Za-z0-9_+\-]{1,32}(/[A-Za-z0-9_+\-]{1,32}){0,2}")
+_MAKER = re.compile(r"[a-z0-9_-]{1,32}")
+_PERMISSIONS = frozenset(pb.Permission.values())
 
 
 class DeviceServicer(DeviceServiceServicer):
@@ -80,7 +82,25 @@ def _device(told: pb.Device, scope: Scope, now_unix_ms: int) -> Device:
         locale=_shaped("device.locale", told.locale, 35, _LOCALE, "a BCP 47 tag such as zh-CN"),
         time_zone=_shaped("device.time_zone", told.time_zone, 64, _ZONE, "an IANA time zone such as Asia/Shanghai"),
         app_version=bounded("device.app_version", told.app_version, 32),
+        permission=_permission(told.permission),
+        encryption_key=_public_key(told.encryption_key),
+        manufacturer=_shaped(
+            "device.manufacturer", told.manufacturer.lower(), 32, _MAKER, "a name such as huawei, of a-z 0-9 _ -"
+        ),
     )
+
+
+def _permission(told: int) -> int:
+    if told not in _PERMISSIONS:
+        raise InvalidRequest("device.permission", f"unknown permission {told}")
+    return told
+
+
+def _public_key(key: bytes) -> bytes:
+    # All zeros is the point that gives every key exchange the same result: https://www.rfc-editor.org/rfc/rfc7748#section-6.1
+    if key and (len(key) != 32 or not any(key)):
+        raise InvalidRequest("device.encryption_key", f"must be an X25519 public key of 32 bytes, not {len(key)} bytes")
+    return key
 
 
 def _shaped(field: str, value: str, max_bytes: int, shape: re.Pattern[str], what: str) -> str:
@@ -104,5 +124,8 @@ def _told(device: Device) -> pb.Device:
         locale=device.locale,
         time_zone=device.time_zone,
         app_version=device.app_version,
+        permission=pb.Permission.ValueType(device.permission),
+        encryption_key=device.encryption_key,
+        manufacturer=device.manufacturer,
         register_time=to_timestamp(target.registered_unix_ms),
     )

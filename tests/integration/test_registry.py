@@ -17,11 +17,24 @@ from sqlalchemy import ClauseElement
 from sqlalchemy.dialects import sqlite
 
 from adapters.registry.sqlite import RegistryOptions, SqliteRegistry
-from adapters.registry.statements import DELETE, TARGETS_OF, TRIM
+from adapters.registry.statements import DELETE, DELETE_USER, MOVE, TARGETS_OF, TRIM, USER_DEVICES
 from core.errors import Overloaded, StoreFailure, Unavailable
 from core.model import Device, Environment, Provider, Target
+from core.policy.people import Permission
 
 APP = "com.example.wallet"
+FIRST_VERSION = f"""
+CREATE TABLE devices (
+    user_id TEXT NOT NULL, app TEXT NOT NULL, provider SMALLINT NOT NULL, token TEXT NOT NULL,
+    environment SMALLINT NOT NULL, registered_unix_ms BIGINT NOT NULL, locale TEXT NOT NULL, time_zone TEXT NOT NULL,
+    app_version TEXT NOT NULL,
+    CONSTRAINT devices_pkey PRIMARY KEY (user_id, app, provider, token),
+    CONSTRAINT devices_token_key UNIQUE (app, provider, token)
+) WITHOUT ROWID;
+INSERT INTO devices VALUES ('anna', '{APP}', 1, 't', 0, 1000, '', '', '');
+PRAGMA application_id = {0x57505247};
+PRAGMA user_version = 1;
+"""
 
 
 def device(
@@ -59,6 +72,45 @@ async def test_a_token_moves_to_the_user_who_registers_it_last(registry: SqliteR
     assert await tokens_of(registry, "anna") == ["t2"]
     assert await registry.list_devices(APP, "bob") == [device("bob", "t1", 2_000)]
     assert await registry.count(APP, Provider.APNS) == 2
+
+
+async def test_what_policy_asks_of_devices_comes_with_them(registry: SqliteRegistry) -> None:
+    key = bytes(range(32))
+    full = Device(APP, "anna", device("anna", "t1").target, "zh-CN", "Asia/Shanghai", "2.0", 3, key, "vivo")
+    await registry.register([full, device("anna", "t2", provider=Provider.FCM)])
+    first, second = sorted((await registry.user_devices(APP, ["anna", "nobody"]))["anna"], key=lambda one: one.target)
+    assert first == (full.target, "zh-CN", "Asia/Shanghai", Permission.DENIED, "vivo", key)
+    assert (second.permission, second.manufacturer, second.encryption_key) == (Permission.UNKNOWN, "", b"")
+    assert full in await registry.list_devices(APP, "anna")
+    renewed = device("anna", "t1", 2_000)
+    await registry.register([renewed])
+    assert renewed in await registry.list_devices(APP, "anna")
+
+
+async def test_devices_move_or_go_with_their_user(tmp_path: Path) -> None:
+    registry = await SqliteRegistry.open(tmp_path, RegistryOptions(devices_per_user=3))
+    await registry.register([device(name, f"{name[0]}{at}", at) for name, at in (("anna", 1), ("anna", 3))])
+    await registry.register([device("bob", f"b{at}", at) for at in (2, 4)])
+    await registry.register([device("anna", "elsewhere", app="b")])
+    assert await registry.move(APP, "anna", "bob") == 2
+    assert await tokens_of(registry, "anna") == []
+    assert await tokens_of(registry, "bob") == ["a3", "b2", "b4"]
+    assert list(await registry.devices_of("b", ["anna"])) == ["anna"]
+    assert await registry.remove_user(APP, "bob") == 3
+    assert await registry.remove_user(APP, "bob") == 0
+    await registry.close()
+
+
+async def test_a_file_of_the_first_version_is_migrated(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "registry.db")
+    connection.executescript(FIRST_VERSION)
+    connection.close()
+    registry = await SqliteRegistry.open(tmp_path)
+    (kept,) = await registry.list_devices(APP, "anna")
+    assert (kept.target.token, kept.permission, kept.encryption_key, kept.manufacturer) == ("t", 0, b"", "")
+    await registry.register([device("anna", "t2")])
+    assert await tokens_of(registry, "anna") == ["t", "t2"]
+    await registry.close()
 
 
 async def test_an_older_registration_changes_nothing_later_or_together(registry: SqliteRegistry) -> None:
@@ -120,7 +172,8 @@ async def test_ten_thousand_users_are_one_question_and_more_are_refused(registry
 
 @pytest.mark.parametrize(
     ("statement", "search"),
-    [(TARGETS_OF, "user_id=? AND app=?"), (TRIM, "user_id=? AND app=?"), (DELETE, "app=? AND provider=? AND token=?")],
+    [(TARGETS_OF, "user_id=? AND app=?"), (USER_DEVICES, "user_id=? AND app=?"), (MOVE, "user_id=? AND app=?"),
+     (DELETE_USER, "user_id=? AND app=?"), (TRIM, "user_id=? AND app=?"), (DELETE, "app=? AND provider=? AND token=?")],
 )
 async def test_batches_search_an_index_and_never_walk_the_table(
     tmp_path: Path, registry: SqliteRegistry, statement: ClauseElement, search: str,
@@ -128,7 +181,7 @@ async def test_batches_search_an_index_and_never_walk_the_table(
     await registry.register([device("anna", "t")])
     query = str(statement.compile(dialect=sqlite.dialect(paramstyle="named")))
     connection = sqlite3.connect(tmp_path / "registry.db")
-    values = {"app": APP, "users": "[]", "gone": "[]", "most": 1}
+    values = {"app": APP, "users": "[]", "gone": "[]", "most": 1, "of_app": APP, "from_user": "a", "into_user": "b"}
     steps = [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + query, values)]
     connection.close()
     assert any(search in step for step in steps)
