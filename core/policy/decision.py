@@ -86,12 +86,23 @@ class HeldDevice(NamedTuple):
     until_unix_ms: int = 0
 
 
+class Hold(NamedTuple):
+    """What the hour says: PASS, DEFER until then, or SUPPRESS because it would expire before."""
+
+    verdict: Verdict
+    reason: Reason
+    until_unix_ms: int = 0
+
+
+PASSES = Hold(Verdict.PASS, Reason.NONE)
+
+
 class Decision(NamedTuple):
     """What becomes of a message to one user. gate: which decided, CHANNEL for a pass.
 
     until_unix_ms: with DEFER; the message then goes through all gates again. devices: with PASS and PUSH, those that
-    get it now; held: the user's others, each to be receipted or deferred by itself. count: of the user; device_counts:
-    aligned with devices, or empty when none is counted.
+    get it now; held: the user's others, each to be receipted or deferred by itself. user_count, device_counts: what is
+    reserved, the latter aligned with devices, or empty when none is counted.
     """
 
     verdict: Verdict
@@ -101,9 +112,9 @@ class Decision(NamedTuple):
     channel: Channel
     devices: Sequence[UserDevice] = ()
     held: Sequence[HeldDevice] = ()
-    count: Count | None = None
+    user_count: Count | None = None
     device_counts: Sequence[Count | None] = ()
 
     def counts(self) -> list[Count]:
         """Return all that is reserved."""
-        return [one for one in (self.count, *self.device_counts) if one is not None]
+        return [one for one in (self.user_count, *self.device_counts) if one is not None]

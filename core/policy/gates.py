@@ -5,22 +5,43 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from core.hashing import SipHash
-from core.policy.decision import Count, Decision, GateVerdict
+from core.model import NotificationClass
+from core.policy.candidates import Candidate
+from core.policy.channels import choose
+from core.policy.counting import Counting
+from core.policy.decision import Count, Decision, Gate, GateVerdict, Reason, Verdict
+from core.policy.explaining import Explainer
+from core.policy.frequency_cap import FrequencyCap
 from core.policy.message import Message
-from core.policy.people import Recipient, UserDevice
+from core.policy.people import Category, Recipient, UserDevice
 from core.policy.ports import CapCounters
+from core.policy.quiet_hours import QuietHours
 from core.policy.rules import AppRules
+from core.policy.vendor_quota import VendorQuota
+
+_SECURITY = NotificationClass.SECURITY
 
 
 class Policy:
-    """The gates of one app, with what they remember between batches. Not for several threads at once."""
+    """The gates of one app, with what they remember between batches. Not for several threads at once.
+
+    class -> consent -> permission -> suppression -> preference -> frequency cap -> quiet hours -> vendor quota ->
+    channel. The hour is looked at ahead of the caps, so that only what goes now takes room; a cap's word goes first.
+    """
 
     def __init__(self, rules: AppRules, counters: CapCounters, hashes: SipHash, now_unix_ms: int) -> None:
         """hashes: under the same key in all workers, since its hashes name users and filters in shared counters.
 
-        Raises ValueError when all filters of the counters are taken.
+        Raises ValueError when there are too many caps, or all filters of the counters are taken.
         """
-        raise NotImplementedError
+        self._rules = rules
+        self._counting = Counting(rules, counters, hashes, now_unix_ms // 1_000)
+        self._quiet = QuietHours(rules)
+        self._cap = FrequencyCap(rules, self._counting)
+        self._quota = VendorQuota(rules, self._counting)
+        self._explainer = Explainer(rules, self._quiet, self._cap, self._quota)
+        self._counted = frozenset(klass for rule in rules.caps for klass in rule.filter.classes)
+        self._categories = {(one.klass, one.name): one for one in rules.categories}
 
     def decide_many(
         self, message: Message, recipients: Sequence[Recipient], devices: Sequence[Sequence[UserDevice]],
@@ -37,18 +58,87 @@ class Policy:
         now_unix_ms: int,
     ) -> list[Decision]:  # fmt: skip
         """Take n messages, each to one user, through all gates and reserve them; all three are aligned."""
-        raise NotImplementedError
+        decisions: list[Decision | None] = []
+        candidates: list[Candidate] = []
+        for message, recipient, mine in zip(messages, recipients, devices, strict=True):
+            if message.urgent and self._is_free(message, recipient):
+                decisions.append(Decision(Verdict.PASS, Gate.CHANNEL, Reason.NONE, 0, message.channels[0], mine))
+                continue
+            found = self._opened(len(decisions), message, recipient, mine, now_unix_ms)
+            if isinstance(found, Candidate):
+                candidates.append(found)
+                decisions.append(None)
+            else:
+                decisions.append(found)
+        self._pass(candidates, now_unix_ms)
+        for one in candidates:
+            decisions[one.place] = one.end()
+        return [one for one in decisions if one is not None]
 
     def explain(
         self, message: Message, recipient: Recipient, devices: Sequence[UserDevice], now_unix_ms: int
     ) -> list[GateVerdict]:
         """Return the verdict of every gate in their order, with details for people; nothing is reserved."""
-        raise NotImplementedError
+        self._counting.refresh(now_unix_ms // 1_000)
+        category = self.category(message)
+        choice = choose(message, category, recipient, devices, now_unix_ms)
+        one = Candidate(0, message, category, recipient, choice.channel, devices)
+        self._name([one])
+        return self._explainer.explain(one, choice, now_unix_ms)
 
     def commit(self, counts: Iterable[Count], now_unix_ms: int) -> None:
         """Count what was sent; Decision.counts() gives what to name."""
-        raise NotImplementedError
+        self._counting.commit(counts, now_unix_ms // 1_000)
 
     def release(self, counts: Iterable[Count]) -> None:
         """Un-count what was reserved and then not sent."""
-        raise NotImplementedError
+        self._counting.release(counts)
+
+    def weekly_limit(self, recipient: Recipient, now_unix_ms: int) -> int:
+        """Return how many marketing messages a week the adaptive cap lets a user have."""
+        return self._rules.adaptive.limit(recipient.last_open_unix_ms, recipient.too_many, now_unix_ms)
+
+    def category(self, message: Message) -> Category:
+        """Return a message's category; one that the app does not have is on for all but marketing."""
+        found = self._categories.get((message.klass, message.category))
+        return found or Category(message.category, message.klass)
+
+    def _is_free(self, message: Message, recipient: Recipient) -> bool:
+        """Tell whether an urgent message needs no look at the user: nothing was said, and it is not counted."""
+        if len(message.channels) > 1 or message.klass in self._counted:
+            return False
+        if message.klass == _SECURITY:
+            return True
+        return not recipient.choices and not recipient.suppressions and self.category(message).default_on
+
+    def _opened(
+        self, place: int, message: Message, recipient: Recipient, devices: Sequence[UserDevice], now_unix_ms: int
+    ) -> Candidate | Decision:
+        category = self.category(message)
+        choice = choose(message, category, recipient, devices, now_unix_ms)
+        if choice.gate != Gate.CHANNEL:
+            return Decision(Verdict.SUPPRESS, choice.gate, choice.reason, 0, choice.channel)
+        return Candidate(place, message, category, recipient, choice.channel, devices)
+
+    def _pass(self, candidates: list[Candidate], now_unix_ms: int) -> None:
+        if not candidates:
+            return
+        self._counting.refresh(now_unix_ms // 1_000)
+        self._name(candidates)
+        for one in candidates:
+            self._quiet.check(one, now_unix_ms)
+        counted = [one for one in candidates if one.message.klass in self._counted]
+        self._cap.check(counted, now_unix_ms)
+        for one in candidates:
+            if one.decision is None and one.hold.verdict != Verdict.PASS:
+                one.stop(Gate.QUIET_HOURS, *one.hold)
+        self._quota.check((one for one in counted if one.decision is None), now_unix_ms)
+
+    def _name(self, candidates: list[Candidate]) -> None:
+        """Give users and messages the hashes by which they are counted and spread."""
+        keys = self._counting.user_keys([one.recipient for one in candidates])
+        last, hashed = None, 0
+        for one, key in zip(candidates, keys, strict=True):
+            if one.message is not last:
+                last, hashed = one.message, self._counting.message_hash(one.message)
+            one.key, one.tag, one.spread = key, hashed & 0xFFFFFFFF, key ^ hashed

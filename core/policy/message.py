@@ -25,6 +25,10 @@ class Message:
     channels: tuple[Channel, ...] = _PUSH
     tags: frozenset[str] = frozenset()
 
+    def __post_init__(self) -> None:
+        if not self.channels:
+            raise ValueError("a message needs a channel")
+
     @property
     def urgent(self) -> bool:
         """Whether neither quiet hours nor a device's permission hold it."""
