@@ -1,0 +1,205 @@
+"""The troubles, each a coroutine that makes it, keeps it up for a while and mends it."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import signal
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import closing, suppress
+
+import psutil
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from adapters.simulators.faults import Faults
+from bench.dashboard.scene import DEDUP_ENTRIES, JOURNAL_BYTES, Scene
+from bench.dashboard.traffic import MARKETING, SECURITY, SERVICE, TRANSACTIONAL, apns_device, notice
+from protos.walletpush.v1.notification_pb2 import Notification
+
+WELL = Faults()
+Trouble = Callable[[Scene, float], Awaitable[None]]
+# Batches of 250 times 3.4 kB.
+_MORE_THAN_A_JOURNAL_HOLDS = JOURNAL_BYTES // (250 * 3_400) + 2
+_MORE_THAN_A_WINDOW_HOLDS = DEDUP_ENTRIES // 1_000 + 2
+_UNLIMITED = (psutil.RLIM_INFINITY, psutil.RLIM_INFINITY)
+
+
+async def apns_storm(scene: Scene, seconds: float) -> None:
+    """APNs answers everything 503 while a campaign goes on and urgent notices have little time."""
+    await scene.simulator.set_faults("apns", Faults(outage="unavailable"))
+
+    async def campaign() -> None:
+        await scene.callers.send(notice(MARKETING, apns_device()) for _ in range(1_000))
+        await scene.callers.send(
+            notice(klass, apns_device(), ttl_s=3) for klass in (SECURITY, TRANSACTIONAL, SERVICE) for _ in range(5)
+        )
+
+    await _again(seconds, 0.25, campaign)
+    await scene.simulator.set_faults("apns", WELL)
+
+
+async def sandbox_faults(scene: Scene, seconds: float) -> None:
+    """A third of the answers of APNs' sandbox are 500, too few for a breaker."""
+    await scene.simulator.set_faults("sandbox", Faults(rate_500=0.35))
+    await asyncio.sleep(seconds)
+    await scene.simulator.set_faults("sandbox", WELL)
+
+
+async def sandbox_gone(scene: Scene, seconds: float) -> None:
+    """APNs' sandbox takes no connection."""
+    await scene.simulator.set_faults("sandbox", Faults(outage="refusing"))
+    # A connection whose handshake was under way came through.
+    await _again(seconds, 1.0, lambda: scene.simulator.disconnect("sandbox"))
+    await scene.simulator.set_faults("sandbox", WELL)
+
+
+async def fcm_slow_and_dying(scene: Scene, seconds: float) -> None:
+    """FCM takes three seconds for an answer, and half of its devices are gone."""
+    await scene.simulator.set_faults("fcm", Faults(rate_410=0.5, latency="fixed", latency_ms=3_000.0))
+    await asyncio.sleep(seconds)
+    await scene.simulator.set_faults("fcm", WELL)
+
+
+async def no_access_token(scene: Scene, seconds: float) -> None:
+    """Google takes no access token any longer, and gives out no other."""
+    await scene.simulator.set_oauth_unavailable(unavailable=True)
+    await scene.simulator.revoke_bearers()
+    await asyncio.sleep(seconds)
+    await scene.simulator.set_oauth_unavailable(unavailable=False)
+
+
+async def workers_die(scene: Scene, seconds: float) -> None:
+    """A message in a journal is damaged, and its worker killed again and again."""
+    await asyncio.to_thread(_damage, scene)
+
+    async def kill() -> None:
+        worker = scene.worker(1)
+        if worker is not None:
+            worker.kill()
+
+    await _again(seconds, 0.3, kill)
+
+
+async def worker_stands_still(scene: Scene, seconds: float) -> None:
+    """A worker is stopped for half of each second, as on a host with too many neighbours."""
+
+    async def stop() -> None:
+        worker = scene.worker(0)
+        if worker is not None:
+            worker.send_signal(signal.SIGSTOP)
+            await asyncio.sleep(0.5)
+            worker.send_signal(signal.SIGCONT)
+
+    await _again(seconds, 0.5, stop)
+
+
+async def journal_is_held(scene: Scene, seconds: float) -> None:
+    """Another program holds a journal's lock for half a second at a time."""
+
+    async def hold() -> None:
+        await asyncio.to_thread(_hold, scene, 0.5)
+
+    await _again(seconds, 0.3, hold)
+
+
+async def few_files(scene: Scene, seconds: float) -> None:
+    """A worker may open hardly more files than it has."""
+    worker = scene.worker(0)
+    if worker is not None:
+        limits = worker.rlimit(psutil.RLIMIT_NOFILE)
+        worker.rlimit(psutil.RLIMIT_NOFILE, (int(worker.num_fds() * 1.15), limits[1]))
+        await asyncio.sleep(seconds)
+        worker.rlimit(psutil.RLIMIT_NOFILE, limits)
+
+
+async def certificate_ends(scene: Scene, seconds: float) -> None:
+    """The certificate that an app shows to Apple has three days left."""
+    good = scene.certificate.read_bytes()
+    scene.certificate.write_bytes(_short_lived(scene))
+    await asyncio.sleep(seconds)
+    scene.certificate.write_bytes(good)
+
+
+async def wrong_settings(scene: Scene, seconds: float) -> None:
+    """Somebody reloads settings with a typing error."""
+    good = scene.config.read_text()
+    scene.config.write_text(good.replace("[dispatch]", "[dispach]"))
+    scene.place.supervisor.send_signal(signal.SIGHUP)
+    await asyncio.sleep(seconds)
+    scene.config.write_text(good)
+
+
+async def disk_refuses(scene: Scene, seconds: float) -> None:
+    """A worker cannot write a byte, as on a full disk."""
+    worker = scene.worker(0)
+    if worker is not None:
+        worker.rlimit(psutil.RLIMIT_FSIZE, (1, psutil.RLIM_INFINITY))
+        await asyncio.sleep(seconds)
+        worker.rlimit(psutil.RLIMIT_FSIZE, _UNLIMITED)
+
+
+async def too_much(scene: Scene, seconds: float) -> None:
+    """Callers send large urgent notices that cannot leave, and more keys than the idempotency window holds.
+
+    It stays so for seconds.
+    """
+    await scene.simulator.set_faults("apns", Faults(outage="unavailable"))
+    for _ in range(_MORE_THAN_A_JOURNAL_HOLDS):
+        await scene.callers.send((notice(TRANSACTIONAL, apns_device(), padding_bytes=3_400) for _ in range(250)), 0)
+    for _ in range(_MORE_THAN_A_WINDOW_HOLDS):
+        # Nobody has a device, so these end at once and leave nothing but their keys; to the worker that has room.
+        if await scene.callers.send((_nobody() for _ in range(1_000)), 1) == 0:
+            break
+    await asyncio.sleep(seconds)
+    await scene.simulator.set_faults("apns", WELL)
+
+
+async def _again(seconds: float, pause_s: float, act: Callable[[], Awaitable[None]]) -> None:
+    until_s = time.monotonic() + seconds
+    while time.monotonic() < until_s:
+        await act()
+        await asyncio.sleep(pause_s)
+
+
+def _nobody() -> Notification:
+    made = notice(SERVICE)
+    made.user_ids.append("nobody")
+    return made
+
+
+def _damage(scene: Scene) -> None:
+    with closing(sqlite3.connect(scene.journal(1), timeout=5.0)) as journal, journal:
+        found = journal.execute(
+            "SELECT p.seq, p.frames FROM payloads AS p JOIN segments AS s USING (seq) WHERE s.open > 0 "
+            "ORDER BY s.open DESC LIMIT 1"
+        ).fetchone()
+        if found is not None:
+            seq, frames = found
+            journal.execute("UPDATE payloads SET frames = ? WHERE seq = ?", (frames[:-40] + b"\xff" * 40, seq))
+
+
+def _hold(scene: Scene, seconds: float) -> None:
+    journal = sqlite3.connect(scene.journal(0), isolation_level=None)
+    with suppress(sqlite3.OperationalError), closing(journal):
+        journal.execute("BEGIN IMMEDIATE")
+        time.sleep(seconds)
+        journal.execute("ROLLBACK")
+
+
+def _short_lived(scene: Scene) -> bytes:
+    """Return a certificate for the key that the app has, so that a worker which starts meanwhile can load it."""
+    key_file = scene.place.directory / "simulators" / "client.key"
+    key = serialization.load_pem_private_key(key_file.read_bytes(), password=None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
+        raise TypeError(f"{key_file} holds another kind of key")
+    now, name = dt.datetime.now(dt.UTC), x509.Name([])
+    made = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+        .serial_number(x509.random_serial_number()).not_valid_before(now).not_valid_after(now + dt.timedelta(days=3))
+        .sign(key, hashes.SHA256())
+    )  # fmt: skip
+    return made.public_bytes(serialization.Encoding.PEM)

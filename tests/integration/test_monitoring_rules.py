@@ -1,0 +1,30 @@
+"""The rules as promtool sees them: sound, and right about what takes hours or days."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from gateway.monitoring.export import export
+
+HERE = Path(__file__).parent
+
+
+def promtool(*words: str, cwd: Path | None = None) -> None:
+    ended = subprocess.run(["promtool", *words], capture_output=True, text=True, timeout=110, check=False, cwd=cwd)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize("divisor", [1, 60])
+def test_what_is_exported_is_a_sound_configuration(tmp_path: Path, divisor: int) -> None:
+    export(tmp_path, shorten=divisor)
+    promtool("check", "config", "prometheus.yml", cwd=tmp_path)
+    promtool("check", "rules", "--lint=all", "--lint-fatal", "rules/recording.yml", "rules/alerts.yml", cwd=tmp_path)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("series", ["monitoring_series.yml", "monitoring_days.yml"])
+def test_alerts_wait_as_long_as_they_should_and_wake_nobody_for_less(series: str) -> None:
+    promtool("test", "rules", str(HERE / series))
