@@ -48,6 +48,8 @@ def standing(category: Category, channel: int, recipient: Recipient, now_unix_ms
 
 def said(category: Category, channel: int, choices: Choices) -> Standing | None:
     """Return what the user said and is to be followed; None for nothing."""
+    if not choices:
+        return None
     marketing = category.klass == NotificationClass.MARKETING
     # Without a name it would find what is said of every category.
     word = choices.get((category.name, channel)) if category.name else None

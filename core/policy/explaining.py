@@ -94,7 +94,7 @@ class Explainer:
 
     def _vendor_quota(self, case: _Case) -> GateVerdict:
         one = case.one
-        self._quiet.check(one, case.now_unix_ms)
+        self._quiet.check_all([one], case.now_unix_ms)
         plans = self._quota.plans(one)
         if not plans:
             return _passes(Gate.VENDOR_QUOTA, "no vendor's quota counts it")

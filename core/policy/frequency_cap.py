@@ -10,7 +10,7 @@ from core.policy.candidates import Candidate
 from core.policy.caps import CapRule, OverCap
 from core.policy.consent import standing
 from core.policy.counting import BLOCKED, KNOWN, NEVER_S, TABLE_FULL, CapPlan, Counting, Row
-from core.policy.decision import Count, Gate, Reason, Verdict
+from core.policy.decision import PASSES, Count, Gate, Reason, Verdict
 from core.policy.message import Message
 from core.policy.people import Category, Channel, Recipient
 from core.policy.rules import AppRules
@@ -62,10 +62,13 @@ class FrequencyCap:
     def check(self, candidates: Iterable[Candidate], now_unix_ms: int) -> None:
         """Reserve what may go now, and stop what has no room."""
         groups: dict[tuple[int, bool], tuple[CapPlan, list[Candidate]]] = {}
+        last, plan = None, None
         for one in candidates:
-            plan = self.plan(one)
+            if last is None or one.message is not last.message or one.channel != last.channel:
+                last, plan = one, self.plan(one)
             if plan is not None:
-                group = groups.setdefault((id(plan), one.hold.verdict != Verdict.PASS), (plan, []))
+                key = (id(plan), one.hold is not PASSES)
+                group = groups.get(key) or groups.setdefault(key, (plan, []))
                 group[1].append(one)
         for (_, waits), (plan, members) in groups.items():
             self._check_group(plan, members, now_unix_ms, waits)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from core.hashing import SipHash
 from core.model import NotificationClass
 from core.policy.candidates import Candidate
 from core.policy.channels import choose
 from core.policy.counting import Counting
-from core.policy.decision import Count, Decision, Gate, GateVerdict, Reason, Verdict
+from core.policy.decision import PASSES, Count, Decision, Gate, GateVerdict, Reason, Verdict
 from core.policy.explaining import Explainer
 from core.policy.frequency_cap import FrequencyCap
 from core.policy.message import Message
@@ -20,6 +21,18 @@ from core.policy.rules import AppRules
 from core.policy.vendor_quota import VendorQuota
 
 _SECURITY = NotificationClass.SECURITY
+_PASSES = (Verdict.PASS, Gate.CHANNEL, Reason.NONE, 0)
+
+
+class _Path(NamedTuple):
+    """Whether a message passes by its class alone, and what of a user's words makes it go through all gates."""
+
+    free: bool
+    minds_suppressions: bool
+    minds_choices: bool
+
+
+_GATED = _Path(False, True, True)
 
 
 class Policy:
@@ -60,9 +73,14 @@ class Policy:
         """Take n messages, each to one user, through all gates and reserve them; all three are aligned."""
         decisions: list[Decision | None] = []
         candidates: list[Candidate] = []
+        last, path = None, _GATED
         for message, recipient, mine in zip(messages, recipients, devices, strict=True):
-            if message.urgent and self._is_free(message, recipient):
-                decisions.append(Decision(Verdict.PASS, Gate.CHANNEL, Reason.NONE, 0, message.channels[0], mine))
+            if message is not last:
+                last, path = message, self._path(message)
+            if path.free and not (
+                (path.minds_suppressions and recipient.suppressions) or (path.minds_choices and recipient.choices)
+            ):
+                decisions.append(Decision(*_PASSES, message.channels[0], mine))
                 continue
             found = self._opened(len(decisions), message, recipient, mine, now_unix_ms)
             if isinstance(found, Candidate):
@@ -103,13 +121,14 @@ class Policy:
         found = self._categories.get((message.klass, message.category))
         return found or Category(message.category, message.klass)
 
-    def _is_free(self, message: Message, recipient: Recipient) -> bool:
-        """Tell whether an urgent message needs no look at the user: nothing was said, and it is not counted."""
-        if len(message.channels) > 1 or message.klass in self._counted:
-            return False
+    def _path(self, message: Message) -> _Path:
+        """Tell whether an urgent message needs no gate but its class for users who said nothing that it minds."""
+        if not message.urgent or len(message.channels) > 1 or message.klass in self._counted:
+            return _GATED
         if message.klass == _SECURITY:
-            return True
-        return not recipient.choices and not recipient.suppressions and self.category(message).default_on
+            return _Path(True, False, False)
+        category = self.category(message)
+        return _Path(category.default_on, True, category.user_may_disable)
 
     def _opened(
         self, place: int, message: Message, recipient: Recipient, devices: Sequence[UserDevice], now_unix_ms: int
@@ -125,12 +144,11 @@ class Policy:
             return
         self._counting.refresh(now_unix_ms // 1_000)
         self._name(candidates)
-        for one in candidates:
-            self._quiet.check(one, now_unix_ms)
+        self._quiet.check_all(candidates, now_unix_ms)
         counted = [one for one in candidates if one.message.klass in self._counted]
         self._cap.check(counted, now_unix_ms)
         for one in candidates:
-            if one.decision is None and one.hold.verdict != Verdict.PASS:
+            if one.decision is None and one.hold is not PASSES:
                 one.stop(Gate.QUIET_HOURS, *one.hold)
         self._quota.check((one for one in counted if one.decision is None), now_unix_ms)
 

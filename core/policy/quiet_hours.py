@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from core.model import NotificationClass
@@ -59,12 +59,21 @@ class QuietHours:
         vendor = self._vendors.get(maker.lower()) if message.klass == NotificationClass.MARKETING else None
         return Night(where, mine, country, vendor)
 
-    def check(self, one: Candidate, now_unix_ms: int) -> None:
-        """Take out the devices that may not be disturbed now; hold the user when none is left."""
-        if not self.holds(one.message, one.channel):
-            return
+    def check_all(self, candidates: Iterable[Candidate], now_unix_ms: int) -> None:
+        """Take out the devices that may not be disturbed now, and hold users of whom none is left."""
+        last, holds = None, False
+        for one in candidates:
+            if last is None or one.message is not last.message or one.channel != last.channel:
+                last, holds = one, self.holds(one.message, one.channel)
+            if holds:
+                self._check(one, now_unix_ms)
+
+    def _check(self, one: Candidate, now_unix_ms: int) -> None:
         if one.channel != Channel.PUSH:
             one.hold = self.hold(one, None, now_unix_ms)
+            return
+        if len(one.devices) == 1:
+            one.hold = self.hold(one, one.devices[0], now_unix_ms)
             return
         holds = [self.hold(one, device, now_unix_ms) for device in one.devices]
         if all(hold is PASSES for hold in holds):
