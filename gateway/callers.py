@@ -8,12 +8,14 @@ import secrets
 from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from core.errors import Refusal
 from gateway.settings.components import CallerSettings
 
-Permission = Literal["send", "manage_devices", "read_receipts", "read_metrics"]
+Permission = Literal[
+    "send", "manage_devices", "manage_users", "manage_templates", "manage_privacy", "read_receipts", "read_metrics"
+]
 KEY_PREFIX = "wp_"
 ALL_APPS = "*"
 MAX_KEY_CHARS = 256
@@ -55,9 +57,7 @@ class Caller:
             raise PermissionDenied(self.name, f"app {app}")
 
 
-LOCAL = Caller(
-    "local", "default", frozenset({ALL_APPS}), frozenset({"send", "manage_devices", "read_receipts", "read_metrics"})
-)
+LOCAL = Caller("local", "default", frozenset({ALL_APPS}), frozenset(get_args(Permission)))
 current_caller: ContextVar[Caller] = ContextVar("current_caller")
 
 
@@ -125,6 +125,9 @@ def _caller(settings: CallerSettings) -> Caller:
     granted: dict[Permission, bool] = {
         "send": settings.may_send,
         "manage_devices": settings.may_manage_devices,
+        "manage_users": settings.may_manage_users,
+        "manage_templates": settings.may_manage_templates,
+        "manage_privacy": settings.may_manage_privacy,
         "read_receipts": settings.may_read_receipts,
         "read_metrics": settings.may_read_metrics,
     }

@@ -96,6 +96,12 @@ class CallerSettings(Component):
     """May send and cancel notifications."""
     may_manage_devices: bool = False
     """May register, unregister and list devices."""
+    may_manage_users: bool = False
+    """Keep users and what they said of consent; ask why they would hear of something."""
+    may_manage_templates: bool = False
+    """Publish and retire templates."""
+    may_manage_privacy: bool = False
+    """Export and erase users, read the audit log."""
     may_read_receipts: bool = True
     """May read its tenant's receipts."""
     may_read_metrics: bool = False
