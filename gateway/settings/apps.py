@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from core.policy.rules import AppRules
 from gateway.settings.components import Name
+from gateway.settings.policy import CategorySettings, PolicySettings
 from gateway.settings.values import Component, CredentialFile, Proxy, PublicFile
 
 TeamId = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{10}$")]
@@ -98,12 +101,35 @@ class AppSettings(Component):
     """Apple devices."""
     fcm: FcmSettings | None = None
     """Android and web devices."""
+    categories: Annotated[tuple[CategorySettings, ...], Field(max_length=64)] = ()
+    """What users can say yes or no to; none: the built-in ones."""
+    policy: PolicySettings = PolicySettings()
+    """Hours, caps and defaults."""
+
+    @model_validator(mode="after")
+    def _distinct_categories(self) -> Self:
+        for name, count in Counter(one.name for one in self.categories).items():
+            if count > 1:
+                raise ValueError(f"categories: {name} is named {count} times")
+        return self
+
+    @model_validator(mode="after")
+    def _known_caps(self) -> Self:
+        known = {one.name for one in self.rules().categories}
+        for cap in self.policy.caps:
+            if cap.category and cap.category not in known:
+                raise ValueError(f"policy.caps: {cap.name} counts {cap.category}, which is no category of the app")
+        return self
 
     @model_validator(mode="after")
     def _some_provider(self) -> Self:
         if self.apns is None and self.fcm is None:
             raise ValueError("needs apns, fcm or both")
         return self
+
+    def rules(self) -> AppRules:
+        """Return the rules that the gates follow."""
+        return self.policy.to_rules(self.id, self.categories)
 
 
 def _proxy_first(settings: ApnsSettings | FcmSettings) -> None:
