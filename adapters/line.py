@@ -7,6 +7,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from adapters.http2.exchange import Exchange
+from core.delivery import Notification
+from core.errors import ContentRefused
+from core.ports import Rendered
 
 
 class ExchangePool(Protocol):
@@ -32,6 +35,19 @@ class ExchangePool(Protocol):
 PoolFactory = Callable[[Callable[[list[Exchange]], None], Callable[[], None]], ExchangePool]
 
 RENEWAL_DRAIN_S = 30.0
+
+
+def render_each(
+    render: Callable[[Notification], tuple[bytes, object]], notifications: list[Notification]
+) -> list[Rendered]:
+    """Render one after the other; a refusal stands where the payload would."""
+    found: list[Rendered] = []
+    for notification in notifications:
+        try:
+            found.append(render(notification))
+        except ContentRefused as refused:
+            found.append(refused)
+    return found
 
 
 class Line:

@@ -112,6 +112,47 @@ def assign_place(Notification notification not None, bytes id not None, int64_t 
     notification.index = index
 
 
+def by_segment(list notifications not None):
+    """Return (segment, its notifications) for each run of neighbours of one segment; the list itself if it is one."""
+    cdef list runs = []
+    cdef Py_ssize_t i, first = 0, count = len(notifications)
+    cdef int64_t segment
+    for i in range(1, count + 1):
+        segment = (<Notification> notifications[first]).segment
+        if i == count or (<Notification> notifications[i]).segment != segment:
+            runs.append((segment, notifications if i - first == count else notifications[first:i]))
+            first = i
+    return runs
+
+
+def count_classes(list notifications not None):
+    """Return how many notifications there are of each class: four numbers."""
+    cdef Notification notification
+    cdef Py_ssize_t counts[4]
+    counts[0] = counts[1] = counts[2] = counts[3] = 0
+    for notification in notifications:
+        counts[notification.klass & 3] += 1
+    return counts[0], counts[1], counts[2], counts[3]
+
+
+def has_later(list notifications not None):
+    """Tell whether any of the notifications is to be sent at a later time."""
+    cdef Notification notification
+    for notification in notifications:
+        if notification.send_at_unix_ms:
+            return True
+    return False
+
+
+def has_users(list notifications not None):
+    """Tell whether any of the notifications names users."""
+    cdef Notification notification
+    for notification in notifications:
+        if notification.user_ids:
+            return True
+    return False
+
+
 def release_many(list notifications not None):
     """Let go of what is not needed once every delivery of the notifications is made: content and recipients."""
     cdef Notification notification
@@ -183,6 +224,43 @@ def slots_of(list deliveries not None, uint32_t[::1] slots not None):
         slots[i] = (<Delivery> deliveries[i]).slot
 
 
+def place_many(list slab not None, list deliveries not None, const uint32_t[::1] slots not None):
+    """Give each delivery its slot and put it there; the slab grows as needed. slots: at least as long as the batch."""
+    cdef Py_ssize_t i, count = len(deliveries)
+    cdef Delivery delivery
+    cdef uint32_t highest = 0
+    if slots.shape[0] < count:
+        raise ValueError("slots is shorter than the batch")
+    for i in range(count):
+        highest = max(highest, slots[i])
+    if count and highest >= <size_t> len(slab):
+        slab.extend([None] * (highest + 1 - len(slab)))
+    for i in range(count):
+        delivery = <Delivery?> deliveries[i]
+        delivery.slot = slots[i]
+        slab[slots[i]] = delivery
+
+
+def pick_many(list slab not None, const uint32_t[::1] slots not None):
+    """Return what lies in the slots, in their order. Raises IndexError for a slot beyond the slab."""
+    cdef list picked = []
+    cdef Py_ssize_t i
+    for i in range(slots.shape[0]):
+        if slots[i] >= <size_t> len(slab):
+            raise IndexError(f"slot {slots[i]} of {len(slab)}")
+        picked.append(slab[slots[i]])
+    return picked
+
+
+def vacate_many(list slab not None, list deliveries not None):
+    """Take the deliveries out of their slots. Raises IndexError for a slot beyond the slab."""
+    cdef Delivery delivery
+    for delivery in deliveries:
+        if delivery.slot >= <size_t> len(slab):
+            raise IndexError(f"slot {delivery.slot} of {len(slab)}")
+        slab[delivery.slot] = None
+
+
 def fill_lanes(
     list deliveries not None, uint32_t[::1] slots not None, uint16_t[::1] routes not None,
     uint8_t[::1] priorities not None, uint64_t[::1] flows not None, int64_t now_ns,
@@ -225,16 +303,25 @@ def fill_buckets(list deliveries not None, uint64_t[::1] keys not None, uint16_t
 
 
 def seconds_since_due(list deliveries not None, int64_t now_ns, int64_t now_unix_ms):
-    """Return a list of seconds per class, one for each delivery, since it was accepted or, if later, due."""
+    """Return per class a list of (seconds, how many) since they were accepted or, if later, due; equal neighbours as one."""
     cdef list by_class = [[], [], [], []]
-    cdef double since
+    cdef Py_ssize_t same = 0
+    cdef double since, last_since = 0
+    cdef int klass, last_klass = 0
     cdef Delivery delivery
-    cdef Notification notification
     for delivery in deliveries:
-        notification = delivery.notification
-        if notification.accepted_ns and not notification.send_at_unix_ms:
-            since = (now_ns - notification.accepted_ns) / 1e9
-        else:
-            since = (now_unix_ms - max(notification.accepted_unix_ms, notification.send_at_unix_ms)) / 1000.0
-        (<list> by_class[notification.klass & 3]).append(since)
+        since, klass = since_due(delivery.notification, now_ns, now_unix_ms), delivery.notification.klass & 3
+        if same and (since != last_since or klass != last_klass):
+            (<list> by_class[last_klass]).append((last_since, same))
+            same = 0
+        last_since, last_klass = since, klass
+        same += 1
+    if same:
+        (<list> by_class[last_klass]).append((last_since, same))
     return by_class
+
+
+cdef double since_due(Notification notification, int64_t now_ns, int64_t now_unix_ms) noexcept:
+    if notification.accepted_ns and not notification.send_at_unix_ms:
+        return (now_ns - notification.accepted_ns) / 1e9
+    return (now_unix_ms - max(notification.accepted_unix_ms, notification.send_at_unix_ms)) / 1000.0

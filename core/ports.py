@@ -6,7 +6,11 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from core.delivery import Delivery, Notification
+from core.errors import ContentRefused
 from core.reaction import Outcome
+
+# Payload and envelope, or why the provider would not take it.
+Rendered = tuple[bytes, object] | ContentRefused
 
 
 class Sink(Protocol):
@@ -27,6 +31,9 @@ class Channel(Protocol):
 
         Raises ContentRefused when the provider would not take it (size, push type, missing topic).
         """
+
+    def render_many(self, notifications: list[Notification]) -> list[Rendered]:
+        """Do the same for a batch, in its order; what the provider would not take has its refusal instead."""
 
     @property
     def capacity(self) -> int:

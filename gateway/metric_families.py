@@ -43,13 +43,13 @@ class BatchHistogram(Histogram):
         self._sum.inc(seconds * n)
         self._buckets[bisect_left(self._upper_bounds, seconds)].inc(n)
 
-    def observe_many(self, seconds: Sequence[float]) -> None:
-        """Count each value; a bucket that is touched is written once."""
+    def observe_runs(self, runs: Sequence[tuple[float, int]]) -> None:
+        """Count values, each with how many there are of it; a bucket that is touched is written once."""
         bounds = self._upper_bounds
         counts = [0] * len(bounds)
-        for value in seconds:
-            counts[bisect_left(bounds, value)] += 1
-        self._sum.inc(sum(seconds))
+        for value, n in runs:
+            counts[bisect_left(bounds, value)] += n
+        self._sum.inc(sum(value * n for value, n in runs))
         for bucket, count in zip(self._buckets, counts, strict=True):
             if count:
                 bucket.inc(count)

@@ -221,9 +221,9 @@ class Metrics:
         """Observe how long a batch of n answers took, as one value."""
         self._provider(provider, app).observe_same(seconds, n)
 
-    def delivery_seconds(self, klass: NotificationClass | int, seconds: Sequence[float]) -> None:
-        """Observe the times from accepted to the last answer of one batch."""
-        self._delivery(klass).observe_many(seconds)
+    def delivery_seconds(self, klass: NotificationClass | int, runs: Sequence[tuple[float, int]]) -> None:
+        """Observe the times from accepted to the last answer of one batch, each with how many there are of it."""
+        self._delivery(klass).observe_runs(runs)
 
     def spans_sent(self, n: int) -> None:
         """Count spans that the receiver of traces took; from any thread."""

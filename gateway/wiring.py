@@ -286,8 +286,8 @@ def _wire_taking(base: _Base, sending: _Sending, tasks: asyncio.TaskGroup) -> _T
     own, clock, metrics, journal = base.settings.dispatch, base.clock, base.metrics, base.journal
     schedule, scopes = Schedule(clock), Scopes(providers_of(base.settings), base.secret.derive("tags"))
     planner = Planner(
-        registry=base.registry, queue=sending.queue, flows=sending.flows, settler=sending.settler,
-        dispatcher=sending.dispatcher, underway=base.underway, schedule=schedule,
+        registry=base.registry, routes=sending.routes, queue=sending.queue, flows=sending.flows,
+        settler=sending.settler, dispatcher=sending.dispatcher, underway=base.underway, schedule=schedule,
         hasher=base.secret.derive("devices"), metrics=metrics, clock=clock, tracer=base.tracer,
     )  # fmt: skip
     reviver = Reviver(

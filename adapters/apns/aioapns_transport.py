@@ -27,9 +27,10 @@ from adapters.apns.provider_token import ProviderTokens
 from adapters.apns.push_id import stamp
 from adapters.apns.push_types import RULES
 from adapters.apns.table import NOT_SENT, TIMED_OUT, UNKNOWN, row_for
+from adapters.line import render_each
 from core.delivery import Delivery, Notification
 from core.errors import ContentRefused
-from core.ports import Sink
+from core.ports import Rendered, Sink
 from core.reaction import DELIVERED, Outcome, OutcomeKind
 
 
@@ -100,6 +101,10 @@ class AioapnsChannel:
             orjson.loads(payload), AioapnsPushType(rule.name.decode()), topic, priority,
             notification.collapse_id.decode("ascii", "replace"), notification.expires_unix_ms,
         )  # fmt: skip
+
+    def render_many(self, notifications: list[Notification]) -> list[Rendered]:
+        """Build payloads and envelopes, or tell why not."""
+        return render_each(self.render, notifications)
 
     def submit(self, deliveries: Sequence[Delivery], now_unix_ms: int) -> int:
         """Start a task per delivery, as aioapns wants it; return how many were taken."""

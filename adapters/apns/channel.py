@@ -11,12 +11,15 @@ from adapters.apns.payload import render
 from adapters.apns.provider_token import ProviderTokens
 from adapters.apns.push_id import stamp
 from adapters.apns.push_types import PushTypeRule
+from adapters.apns.quick_payload import render_alerts
 from adapters.apns.shapes import Shape, ShapeBook
 from adapters.http2.exchange import Exchange
-from adapters.line import ExchangePool, Line, PoolFactory
+from adapters.line import ExchangePool, Line, PoolFactory, render_each
+from core.content.message import Content
 from core.delivery import Delivery, Notification
+from core.errors import ContentRefused
 from core.model import Environment, PushType
-from core.ports import Sink
+from core.ports import Rendered, Sink
 from core.reaction import DELIVERED, Outcome, OutcomeKind
 
 # https://developer.apple.com/documentation/usernotifications/sending-notification-requests-to-apns
@@ -24,6 +27,7 @@ HOSTS = {Environment.PRODUCTION: "api.push.apple.com", Environment.SANDBOX: "api
 _PATH = b"/3/device/"
 # The constructor of a NamedTuple is written in Python; this is what it calls.
 _new = tuple.__new__
+_PLAIN = Content()
 _MALFORMED = Outcome(OutcomeKind.REJECTED, 0, "MalformedRequest")
 
 
@@ -99,6 +103,18 @@ class ApnsChannel:
             # Only the last state of a pass matters, so one update of it waits per device.
             return payload, (shape, content.pass_type_id.encode("ascii")[:64])
         return payload, shape.envelope
+
+    def render_many(self, notifications: list[Notification]) -> list[Rendered]:
+        """Build payloads and envelopes, or tell why not; common alerts take the quick way."""
+        try:
+            shape = self._shapes.of(PushType.ALERT, _PLAIN)
+        except ContentRefused:
+            return render_each(self.render, notifications)
+        quick = render_alerts(notifications, shape.max_bytes, shape.envelope)
+        return [
+            parts if parts is not None else render_each(self.render, [notification])[0]
+            for parts, notification in zip(quick, notifications, strict=True)
+        ]
 
     def submit(self, deliveries: Sequence[Delivery], now_unix_ms: int) -> int:
         """Put as many of the head on the wire as there are free streams; return how many.

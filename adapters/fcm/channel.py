@@ -19,9 +19,9 @@ from adapters.fcm.table import NOT_SENT, TIMED_OUT, UNKNOWN, Remedy, Row, read_a
 from adapters.http2.exchange import Exchange
 from adapters.http2.fate import Fate
 from adapters.http2.headers import HeaderBlock
-from adapters.line import ExchangePool, Line, PoolFactory
+from adapters.line import ExchangePool, Line, PoolFactory, render_each
 from core.delivery import Delivery, Notification
-from core.ports import Sink
+from core.ports import Rendered, Sink
 from core.reaction import DELIVERED, Outcome, OutcomeKind
 
 _ALL_PLATFORMS = Platforms()
@@ -83,6 +83,10 @@ class FcmChannel:
             notification.expires_unix_ms // 1000, collapses=notification.collapse_given,
         )  # fmt: skip
         return message.shared(_ttl_s(notification, notification.accepted_unix_ms)), message
+
+    def render_many(self, notifications: list[Notification]) -> list[Rendered]:
+        """Build payloads and envelopes, or tell why not."""
+        return render_each(self.render, notifications)
 
     def submit(self, deliveries: Sequence[Delivery], now_unix_ms: int) -> int:
         """Put as many of the head on the wire as there are free streams; return how many.

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 OUTSIDE, LOOP, PROVIDER = "outside", "loop and glue", "provider"
+# The journal sees to its file by time, not by notification: a slow run pays for more of it.
+UPKEEP = "upkeep"
 PARSE, READ, DEDUP, JOURNAL, ANSWER = "parse", "read", "dedup", "journal", "answer the caller"
 PLAN, LANES, WRITE = "plan and render", "lanes", "write requests"
 ANSWERS, SETTLE, RECEIPTS = "read answers", "settle", "receipts"

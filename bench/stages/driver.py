@@ -64,6 +64,7 @@ WRAPPED: dict[str, tuple[tuple[type, str], ...]] = {
     budget.WRITE: ((ApnsChannel, "submit"),),
     budget.ANSWERS: ((Connection, "buffer_updated"),),
     budget.SETTLE: ((Settler, "settle"),),
+    budget.UPKEEP: ((JournalStore, "upkeep"),),
     budget.RECEIPTS: ((Settler, "flush"), (Settler, "_write"), (SqliteJournal, "record")),
 }
 

@@ -9,7 +9,7 @@ from gateway.pipeline.limits import NO_LIMIT, RuleBook
 from gateway.pipeline.routes import Route, Routes
 
 _MAX_LANES = 50_000
-Lane = tuple[Route, Flow]
+Lane = tuple[int, Flow]
 
 
 class FlowBook:
@@ -27,7 +27,7 @@ class FlowBook:
         self._lanes.clear()
 
     def lane(self, notification: Notification, target: Target) -> Lane | None:
-        """Return the lane of a delivery; None if the app has no route to the target."""
+        """Return the route's number and the flow of a delivery; None if the app has no route to the target."""
         name = (notification.app, notification.tenant, notification.campaign, target.provider, target.environment)
         return self._lanes.get(name) or self._find(notification, target, name)
 
@@ -39,7 +39,7 @@ class FlowBook:
             return None
         if len(self._lanes) >= _MAX_LANES:
             self._lanes.clear()
-        lane = self._lanes[name] = route, self._make(route, notification.tenant, notification.campaign)
+        lane = self._lanes[name] = route.number, self._make(route, notification.tenant, notification.campaign)
         return lane
 
     def _make(self, route: Route, tenant: str, campaign: str) -> Flow:

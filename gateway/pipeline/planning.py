@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from core.delivery import Delivery, Flow, Notification, release_many
-from core.errors import ContentRefused, Unavailable
+from core.delivery import Notification, count_classes, has_later, has_users, release_many
+from core.errors import Unavailable
+from core.expansion import Expansion
 from core.hashing import SipHash
 from core.model import DeliveryState, NotificationClass, Target
 from core.storage import DeviceRegistry, PartlyFinished
@@ -17,42 +18,31 @@ from gateway.pipeline.clock import Clock
 from gateway.pipeline.dispatch import Dispatcher
 from gateway.pipeline.flows import FlowBook
 from gateway.pipeline.queue import DeliveryQueue
-from gateway.pipeline.routes import Route
+from gateway.pipeline.routes import Routes
 from gateway.pipeline.schedule import Schedule
 from gateway.pipeline.settle import Settler
 from gateway.pipeline.underway import Underway
 from gateway.tracing.port import Tracer
 
-# So many deliveries are made between two looks at the loop: at some 4 us each it stays free for a payment's answer.
+# So many deliveries are made between two looks at the loop: at some 2 us each it stays free for a payment's answer.
 _STRIDE = 128
 _LOOKUP = 10_000
 _MARKETING = int(NotificationClass.MARKETING)
 _REGISTRY_RETRY_S = 0.5
-_NOWHERE = Flow(0, (), ())
 Finished = Mapping[Notification, PartlyFinished]
 Devices = Mapping[str, Mapping[str, list[Target]]]
-Pairs = list[tuple[Notification, Target]]
-
-
-class _Work:
-    """What one plan is to queue; the first `queued` pairs are."""
-
-    __slots__ = ("pairs", "queued")
-
-    def __init__(self) -> None:
-        self.pairs: Pairs = []
-        self.queued = 0
 
 
 class Planner:
     """Turns notifications into queued deliveries, and ends those that have nowhere to go."""
 
     def __init__(
-        self, *, registry: DeviceRegistry, queue: DeliveryQueue, flows: FlowBook,
+        self, *, registry: DeviceRegistry, routes: Routes, queue: DeliveryQueue, flows: FlowBook,
         settler: Settler, dispatcher: Dispatcher, underway: Underway, schedule: Schedule,
         hasher: SipHash, metrics: Metrics, clock: Clock, tracer: Tracer | None = None,
     ) -> None:  # fmt: skip
         self._registry = registry
+        self._routes = routes
         self._queue = queue
         self._flows = flows
         self._settler = settler
@@ -68,22 +58,23 @@ class Planner:
 
     async def accept(self, notifications: list[Notification]) -> None:
         """Take what has just been accepted: plan it, or keep it for its send_at."""
-        later = [notification for notification in notifications if notification.send_at_unix_ms]
-        if later:
-            self._schedule.add(later)
+        if has_later(notifications):
+            self._schedule.add([notification for notification in notifications if notification.send_at_unix_ms])
             notifications = [notification for notification in notifications if not notification.send_at_unix_ms]
         self._underway.add(notifications)
+        if not count_classes(notifications)[_MARKETING]:
+            await self.plan_safely(notifications)
+            return
         urgent = [notification for notification in notifications if notification.klass != _MARKETING]
         if urgent:
             await self.plan_safely(urgent)
-        if len(urgent) < len(notifications):
-            # Campaigns are planned one after the other: together they would fill every turn of the loop.
-            async with self._campaigns:
-                await self.plan_safely([n for n in notifications if n.klass == _MARKETING])
+        # Campaigns are planned one after the other: together they would fill every turn of the loop.
+        async with self._campaigns:
+            await self.plan_safely([n for n in notifications if n.klass == _MARKETING])
 
     async def plan_safely(self, notifications: list[Notification], finished: Finished | None = None) -> None:
         """Plan at the top of a task: what cannot be planned, by a fault of ours, ends as failed and stops nothing."""
-        work, started_ns = _Work(), self._clock.monotonic_ns()
+        work, started_ns = Expansion(), self._clock.monotonic_ns()
         try:
             await self.plan(notifications, finished, work)
             seconds = (self._clock.monotonic_ns() - started_ns) / 1e9
@@ -95,36 +86,36 @@ class Planner:
             self._metrics.task_failure("planning")
             unplanned = [n for n in notifications if not n.open_deliveries and not n.outcome_bits]
             self._settler.end(unplanned, DeliveryState.FAILED, "INTERNAL")
-            self._settler.end_unqueued(self._left_of(work), "INTERNAL")
+            self._settler.end_unqueued(work.refused(self._hasher), "INTERNAL")
         finally:
             if self._tracer is not None:
                 self._tracer.planned(notifications, started_ns)
             release_many(notifications)
 
-    async def plan(self, notifications: Sequence[Notification], finished: Finished | None, work: _Work) -> None:
+    async def plan(self, notifications: list[Notification], finished: Finished | None, work: Expansion) -> None:
         """Queue every delivery of the notifications; wait while the queue is full or the registry cannot be read.
 
         finished: what was final before a restart. work: tells at any moment what is not queued yet.
         Raises Unavailable when the dispatcher stopped; what is not queued then stays in the journal.
         """
-        devices = await self._look_up(notifications)
-        pairs = work.pairs
-        nowhere: list[Notification] = []
-        for notification in notifications:
+        devices = await self._look_up(notifications) if has_users(notifications) else {}
+        nowhere = work.add(notifications, self._targets_of(devices, finished) if devices or finished else None)
+        if nowhere:
+            self._settler.end(nowhere, DeliveryState.FAILED, "NO_DEVICES")
+        await self._queue_all(work)
+
+    def _targets_of(
+        self, devices: Devices, finished: Finished | None
+    ) -> Callable[[Notification], tuple[Target, ...]]:
+        def targets_of(notification: Notification) -> tuple[Target, ...]:
             targets = notification.targets
             if notification.user_ids:
                 targets = _with_devices(notification, devices[notification.app])
             if finished and notification in finished:
                 targets = self._unfinished(notification, targets, finished[notification])
-            # The count stands before the first of them may be answered.
-            notification.open_deliveries = len(targets)
-            if targets:
-                pairs += [(notification, target) for target in targets]
-            else:
-                nowhere.append(notification)
-        if nowhere:
-            self._settler.end(nowhere, DeliveryState.FAILED, "NO_DEVICES")
-        await self._queue_all(work)
+            return targets
+
+        return targets_of
 
     async def _look_up(self, notifications: Sequence[Notification]) -> Devices:
         wanted: dict[str, dict[str, None]] = {}
@@ -156,54 +147,28 @@ class Planner:
         keys = self._keys(targets)
         return tuple(t for t, key in zip(targets, keys, strict=True) if key not in done.device_keys)
 
-    async def _queue_all(self, work: _Work) -> None:
-        pairs = work.pairs
-        while work.queued < len(pairs):
-            if work.queued:
+    async def _queue_all(self, work: Expansion) -> None:
+        while work:
+            if work.taken:
                 await asyncio.sleep(0)
-            stride = pairs[work.queued : work.queued + _STRIDE]
             # A campaign leaves room for what is urgent.
-            kept = self._queue.capacity // 10 if stride[0][0].klass == _MARKETING else 0
-            while self._queue.room - kept < len(stride):
+            kept = self._queue.capacity // 10 if work.klass == _MARKETING else 0
+            while self._queue.room - kept < min(len(work), _STRIDE):
                 await self._queue.wait_for_room()
-            deliveries = self._deliver(stride)
-            self._queue.push(deliveries, self._clock.monotonic_ns())
-            work.queued += len(stride)
-            self._dispatcher.wake_all({delivery.route for delivery in deliveries})
+            self._queue_stride(work)
 
-    def _deliver(self, pairs: Pairs) -> list[Delivery]:
-        keys = self._keys([target for _, target in pairs])
-        made: list[Delivery] = []
-        failed: dict[str, list[Delivery]] = {}
-        last: Notification | None = None
-        rendered: dict[int, tuple[bytes, object] | ContentRefused] = {}
-        for (notification, target), key in zip(pairs, keys, strict=True):
-            if notification is not last:
-                rendered, last = {}, notification
-            lane = self._flows.lane(notification, target)
-            if lane is None:
-                failed.setdefault("NO_ROUTE", []).append(_unsendable(notification, target, key))
-                continue
-            route, flow = lane
-            parts = rendered.get(route.number)
-            if parts is None:
-                parts = rendered[route.number] = _render(route, notification)
-            if isinstance(parts, ContentRefused):
-                failed.setdefault(parts.reason, []).append(_unsendable(notification, target, key))
-                continue
-            delivery = Delivery(notification, target.token, parts[0], parts[1], key, target.registered_unix_ms,
-                                target.provider, route.number, flow)  # fmt: skip
-            # It may have been on the wire when the process ended.
-            delivery.possibly_delivered = notification.recovered
-            made.append(delivery)
-        for reason, deliveries in failed.items():
-            self._settler.end_unqueued(deliveries, reason)
-        return made
-
-    def _left_of(self, work: _Work) -> list[Delivery]:
-        left = work.pairs[work.queued :]
-        keys = self._keys([target for _, target in left])
-        return [_unsendable(notification, target, key) for (notification, target), key in zip(left, keys, strict=True)]
+    def _queue_stride(self, work: Expansion) -> None:
+        stride = work.assign(_STRIDE, self._flows.lane)
+        rendered = {
+            number: self._routes[number].channel.render_many(notifications)
+            for number, notifications in stride.wanted.items()
+        }
+        deliveries, failed = stride.deliver(rendered, self._hasher)
+        for reason, unsendable in failed.items():
+            self._settler.end_unqueued(unsendable, reason)
+        self._queue.push(deliveries, self._clock.monotonic_ns())
+        work.take(len(stride))
+        self._dispatcher.wake_all(rendered)
 
     def _keys(self, targets: Sequence[Target]) -> array[int]:
         keys = array("Q", bytes(8 * len(targets)))
@@ -218,14 +183,3 @@ def _with_devices(notification: Notification, devices: Mapping[str, list[Target]
             # The registered one knows when it was registered, which the 410 rule needs.
             targets[(target.provider, target.token)] = target
     return tuple(targets.values())
-
-
-def _render(route: Route, notification: Notification) -> tuple[bytes, object] | ContentRefused:
-    try:
-        return route.channel.render(notification)
-    except ContentRefused as refused:
-        return refused
-
-
-def _unsendable(notification: Notification, target: Target, key: int) -> Delivery:
-    return Delivery(notification, target.token, b"", None, key, 0, target.provider, 0, _NOWHERE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from array import array
 
-from core.delivery import Delivery, fill_lanes, find_ended, slots_of
+from core.delivery import Delivery, fill_lanes, find_ended, pick_many, place_many, slots_of, vacate_many
 from core.errors import Unavailable
 from core.fanout import Fanout
 
@@ -47,12 +47,7 @@ class DeliveryQueue:
         for start in range(0, len(deliveries), MAX_BATCH):
             chunk = deliveries[start : start + MAX_BATCH]
             self._fanout.allocate_many(len(chunk), self._slots)
-            slab = self._slab
-            for delivery, slot in zip(chunk, self._slots, strict=False):
-                delivery.slot = slot
-                if slot >= len(slab):
-                    slab.extend([None] * (slot + 1 - len(slab)))
-                slab[slot] = delivery
+            place_many(self._slab, chunk, self._slots)
             self._enqueue(chunk, now_ns)
 
     def requeue(self, deliveries: list[Delivery], now_ns: int) -> None:
@@ -63,8 +58,7 @@ class DeliveryQueue:
     def pull(self, route: int, room: int, now_ns: int, max_priority: int) -> list[Delivery]:
         """Take the next batch of a route, at most min(room, MAX_BATCH), of classes up to max_priority."""
         count = self._fanout.pull(route, min(room, MAX_BATCH), now_ns, self._out, max_priority)
-        slab = self._slab
-        return [slab[slot] for slot in self._out[:count]]  # type: ignore[misc]
+        return pick_many(self._slab, self._out[:count])
 
     def give_back(self, deliveries: list[Delivery]) -> None:
         """Return pulled deliveries to the heads of their flows, in their order."""
@@ -96,9 +90,7 @@ class DeliveryQueue:
     def free(self, deliveries: list[Delivery]) -> None:
         """Give the slots of ended deliveries back."""
         self._freed.set()
-        slab = self._slab
-        for delivery in deliveries:
-            slab[delivery.slot] = None
+        vacate_many(self._slab, deliveries)
         for start in range(0, len(deliveries), MAX_BATCH):
             chunk = deliveries[start : start + MAX_BATCH]
             slots_of(chunk, self._slots)

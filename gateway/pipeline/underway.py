@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import groupby
-from operator import attrgetter
+from collections.abc import Iterator
 
-from core.delivery import Notification
-
-_SEGMENT = attrgetter("segment")
+from core.delivery import Notification, by_segment
 
 
 class Underway:
@@ -18,10 +14,9 @@ class Underway:
         self._segments: dict[int, list[Notification]] = {}
         self._open: dict[int, int] = {}
 
-    def add(self, notifications: Sequence[Notification]) -> None:
+    def add(self, notifications: list[Notification]) -> None:
         """Take in notifications, of any segments."""
-        for segment, group in groupby(notifications, _SEGMENT):
-            members = list(group)
+        for segment, members in by_segment(notifications):
             self._segments.setdefault(segment, []).extend(members)
             self._open[segment] = self._open.get(segment, 0) + len(members)
 

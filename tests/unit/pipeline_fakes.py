@@ -7,10 +7,11 @@ from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from adapters.line import render_each
 from core.delivery import Delivery, Notification
 from core.errors import ContentRefused, PushError, Unavailable, UnknownNotification
 from core.model import Device, NotificationState, Provider, Receipt, Target
-from core.ports import Sink
+from core.ports import Rendered, Sink
 from core.reaction import DELIVERED, Outcome
 from core.receipts import unpack_events
 from core.storage import Segment, SegmentUpdate
@@ -156,6 +157,9 @@ class FakeChannel:
         if title == BROKEN:
             raise ZeroDivisionError("as asked")
         return title.encode(), None
+
+    def render_many(self, notifications: list[Notification]) -> list[Rendered]:
+        return render_each(self.render, notifications)
 
     def submit(self, deliveries: Sequence[Delivery], now_unix_ms: int) -> int:
         taken = list(deliveries[: max(0, self.capacity)])

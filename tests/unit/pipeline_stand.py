@@ -94,7 +94,7 @@ class Stand:
             self.routes.add(route)
         self.apns, self.fcm = self.channels
         self.planner = Planner(
-            registry=self.registry, queue=self.queue, flows=self.flows, settler=self.settler,
+            registry=self.registry, routes=self.routes, queue=self.queue, flows=self.flows, settler=self.settler,
             dispatcher=self.dispatcher, underway=self.underway, schedule=self.schedule,
             hasher=HASHER.derive("devices"), metrics=self.metrics, clock=self.clock, tracer=options.tracer,
         )  # fmt: skip

@@ -79,7 +79,7 @@ def test_batch_histogram_equals_single_observations() -> None:
     seen = [0.05, 0.1, 0.100001, 1.0, 5.0, 10.0, 11.0, 5.0]
     for value in seen:
         one.observe(value)
-    many.observe_many(seen)
+    many.observe_runs([(value, seen.count(value)) for value in dict.fromkeys(seen)])
     assert [b.get() for b in many._buckets] == [b.get() for b in one._buckets]
     assert many._sum.get() == one._sum.get()
     many.observe_same(0.1, 9)

@@ -1,0 +1,29 @@
+from collections.abc import Callable, Iterable, Sequence
+
+from core.delivery import Delivery, Flow, Notification
+from core.hashing import SipHash
+from core.model import Target
+from core.ports import Rendered
+
+class Expansion:
+    taken: int
+    def __len__(self) -> int: ...
+    def add(
+        self, notifications: Iterable[Notification],
+        targets_of: Callable[[Notification], Sequence[Target]] | None = None,
+    ) -> list[Notification]: ...
+    @property
+    def klass(self) -> int: ...
+    def assign(
+        self, count: int, lane_of: Callable[[Notification, Target], tuple[int, Flow] | None]
+    ) -> Stride: ...
+    def take(self, count: int) -> None: ...
+    def refused(self, hasher: SipHash) -> list[Delivery]: ...
+
+class Stride:
+    @property
+    def wanted(self) -> dict[int, list[Notification]]: ...
+    def __len__(self) -> int: ...
+    def deliver(
+        self, rendered: dict[int, list[Rendered]], hasher: SipHash
+    ) -> tuple[list[Delivery], dict[str, list[Delivery]]]: ...
