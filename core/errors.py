@@ -5,6 +5,8 @@ PushError
 |   +-- InvalidRequest      a field is wrong
 |   +-- IdempotencyConflict the same key with another body
 |   +-- UnknownNotification no notification has this id
+|   +-- UnknownUser         no user has this id
+|   +-- UnknownTemplate     no template has this id and version
 |   +-- ContentRefused      a provider would not take this content
 +-- Failure                 nothing wrong with the request
     +-- Overloaded          a bounded resource is full; retry later
@@ -47,6 +49,14 @@ class IdempotencyConflict(Refusal):
 
 class UnknownNotification(Refusal):
     """No notification has this id, or its receipts are past retention."""
+
+
+class UnknownUser(Refusal):
+    """No user of the app has this id."""
+
+
+class UnknownTemplate(Refusal):
+    """No template of the app has this id, or not this version."""
 
 
 class ContentRefused(Refusal):

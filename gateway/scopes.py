@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from core.errors import InvalidRequest
 from core.hashing import SipHash
 from gateway.callers import Caller
 from gateway.convert import Scope
@@ -58,3 +59,10 @@ class Scopes:
 
     def _scope(self, tenant: str, apps: Mapping[str, frozenset[int]]) -> Scope:
         return Scope(tenant, self.tenant_tag(tenant), apps, {app: self.app_tag(app) for app in apps})
+
+
+def require_app(scope: Scope, field: str, app: str) -> str:
+    """Return the app if it is configured and the caller's. Raises InvalidRequest."""
+    if app not in scope.providers:
+        raise InvalidRequest(field, "is required" if not app else f"unknown app {app[:64]!r}, or not yours")
+    return app

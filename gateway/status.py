@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2 as details
 from google.rpc import status_pb2
 
+from core.content.faults import Fault, TemplateRefused
 from core.errors import (
     ContentRefused,
     CredentialFailure,
@@ -23,6 +24,8 @@ from core.errors import (
     StoreFailure,
     Unavailable,
     UnknownNotification,
+    UnknownTemplate,
+    UnknownUser,
 )
 from gateway.callers import PermissionDenied, Unauthenticated
 
@@ -85,8 +88,14 @@ def _row(error: PushError) -> _Row:
 def _violation(error: PushError) -> list[Message]:
     if not isinstance(error, InvalidRequest):
         return []
-    violation = details.BadRequest.FieldViolation(field=error.field, description=error.why)
-    return [details.BadRequest(field_violations=[violation])]
+    faults = error.faults if isinstance(error, TemplateRefused) else (Fault(error.field, error.why),)
+    violations = [
+        details.BadRequest.FieldViolation(
+            field=fault.field, description=f"line {fault.line}: {fault.why}" if fault.line else fault.why
+        )
+        for fault in faults
+    ]
+    return [details.BadRequest(field_violations=violations)]
 
 
 def _content_violation(error: PushError) -> list[Message]:
@@ -114,6 +123,8 @@ _TABLE: dict[type, _Row] = {
         grpc.StatusCode.ALREADY_EXISTS, "IDEMPOTENCY_CONFLICT", metadata=_named("notification_id")
     ),
     UnknownNotification: _Row(grpc.StatusCode.NOT_FOUND, "UNKNOWN_NOTIFICATION"),
+    UnknownTemplate: _Row(grpc.StatusCode.NOT_FOUND, "UNKNOWN_TEMPLATE"),
+    UnknownUser: _Row(grpc.StatusCode.NOT_FOUND, "UNKNOWN_USER"),
     Unauthenticated: _Row(grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED"),
     PermissionDenied: _Row(grpc.StatusCode.PERMISSION_DENIED, "PERMISSION_DENIED", metadata=_named("permission")),
     Overloaded: _Row(grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED", _retry_after, _named("resource")),

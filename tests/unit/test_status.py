@@ -17,6 +17,8 @@ CASES: list[tuple[errors.PushError, grpc.StatusCode, str]] = [
     (errors.InvalidRequest("app", "is empty"), Code.INVALID_ARGUMENT, "INVALID_REQUEST"),
     (errors.IdempotencyConflict("n1"), Code.ALREADY_EXISTS, "IDEMPOTENCY_CONFLICT"),
     (errors.UnknownNotification("n1"), Code.NOT_FOUND, "UNKNOWN_NOTIFICATION"),
+    (errors.UnknownTemplate("t1"), Code.NOT_FOUND, "UNKNOWN_TEMPLATE"),
+    (errors.UnknownUser("u1"), Code.NOT_FOUND, "UNKNOWN_USER"),
     (errors.ContentRefused("PayloadTooLarge", "5000 bytes"), Code.INVALID_ARGUMENT, "CONTENT_REFUSED"),
     (errors.Overloaded("pending", 1500), Code.RESOURCE_EXHAUSTED, "OVERLOADED"),
     (errors.Unavailable("draining"), Code.UNAVAILABLE, "UNAVAILABLE"),
