@@ -34,6 +34,16 @@ class User:
     updated_unix_ms: int = 0
 
 
+MAX_ATTRIBUTES = 128
+MAX_ATTRIBUTE_BYTES = 16 << 10
+
+
+def attribute_bytes(attributes: Mapping[str, Value]) -> int:
+    """Return what attributes count as: names and texts in UTF-8, 8 bytes for any other value."""
+    texts = sum(len(value.encode()) if isinstance(value, str) else 8 for value in attributes.values())
+    return texts + sum(len(name.encode()) for name in attributes)
+
+
 class UserChange(NamedTuple):
     """A user and which of its fields to store; names as in User, "attributes.NAME" for one attribute."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import cast
 
 from core.errors import InvalidRequest
 from core.model import Device, Environment, Provider
@@ -124,7 +125,7 @@ def _told(device: Device) -> pb.Device:
         locale=device.locale,
         time_zone=device.time_zone,
         app_version=device.app_version,
-        permission=pb.Permission.ValueType(device.permission),
+        permission=cast(pb.Permission, device.permission),
         encryption_key=device.encryption_key,
         manufacturer=device.manufacturer,
         register_time=to_timestamp(target.registered_unix_ms),

@@ -1,0 +1,25 @@
+"""What the hot path reads of users: one statement on the file of users, one on the registry of devices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from adapters.people.sqlite import SqlitePeople
+from adapters.registry.sqlite import SqliteRegistry
+from core.policy.people import Recipient, UserDevice
+
+
+class SqliteRecipients:
+    """Implements core.people.RecipientSource over the two files."""
+
+    def __init__(self, people: SqlitePeople, registry: SqliteRegistry) -> None:
+        self._people = people
+        self._registry = registry
+
+    async def recipients(self, app: str, user_ids: Sequence[str], attributes: bool) -> Mapping[str, Recipient]:
+        """Return what is known of up to 10,000 users; an unknown one is not in the answer. Raises Unavailable."""
+        return await self._people.recipients(app, user_ids, attributes)
+
+    async def user_devices(self, app: str, user_ids: Sequence[str]) -> Mapping[str, list[UserDevice]]:
+        """Return the devices of up to 10,000 users; a user without any is not in the answer. Raises Unavailable."""
+        return await self._registry.user_devices(app, user_ids)
