@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 BAD_RESULT = 1
+BAD_USAGE = 2
 BAD_SETTINGS = 3
 UNREACHABLE = 4
 REFUSED = 5
