@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from bench.latency import LatencyRecorder
+from bench.noted_answers import Answer
 from bench.open_loop import OpenRun
-from bench.probed_gateway import Answer
 from bench.results import Better, Figure
 from core.notification_id import parse_id_text
 

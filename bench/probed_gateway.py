@@ -1,20 +1,18 @@
 """`python -m bench.probed_gateway --config F --out F`: a gateway of one worker that notes when providers answered.
 
 Noted are security and transactional deliveries: when the notification arrived in the intake, and when the provider's
-answer was there. The file is written when the worker has drained; `read_answers` reads it.
+answer was there. The file is written when the worker has drained; `bench.noted_answers` reads it.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from struct import Struct
-from typing import NamedTuple
 
 import uvloop
 
+from bench.noted_answers import RECORD
 from core.delivery import Delivery
 from core.model import NotificationClass
 from core.reaction import Outcome
@@ -29,21 +27,7 @@ from gateway.web.app import make_app
 from gateway.web.exposition import Exposition
 from gateway.web.listener import WebListener, guard_of
 
-_RECORD = Struct("<16sqq")
 _CLOCK = SystemClock()
-
-
-class Answer(NamedTuple):
-    """When a notification came, and when its provider answered for it, both in CLOCK_MONOTONIC."""
-
-    accepted_ns: int
-    answered_ns: int
-
-
-def read_answers(path: Path) -> dict[bytes, Answer]:
-    """Return what was noted, by the notification's 16 bytes; of several deliveries the last."""
-    records: Iterator[tuple[bytes, int, int]] = _RECORD.iter_unpack(path.read_bytes())
-    return {ident: Answer(accepted_ns, answered_ns) for ident, accepted_ns, answered_ns in records}
 
 
 def probe(noted: bytearray) -> None:
@@ -55,7 +39,7 @@ def probe(noted: bytearray) -> None:
         for delivery in deliveries:
             notification = delivery.notification
             if notification.klass <= NotificationClass.TRANSACTIONAL:
-                noted.extend(_RECORD.pack(notification.id, notification.accepted_ns, now_ns))
+                noted.extend(RECORD.pack(notification.id, notification.accepted_ns, now_ns))
         return settle(self, deliveries, outcomes)
 
     Settler.settle = probed  # type: ignore[method-assign]

@@ -9,8 +9,9 @@ import signal
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,6 +28,8 @@ GATEWAY_CORE = 0
 OTHER_CORE = 1 % (os.cpu_count() or 1)
 ANSWERS_FILE = "answers"
 _READY_S = 30.0
+_LOG_TAIL = 2_000
+_ASK = aiohttp.ClientTimeout(total=_READY_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +173,11 @@ async def _start_simulators(directory: Path, options: StandOptions) -> asyncio.s
     words += ["--error-one-in", str(options.error_one_in)] if options.error_one_in else []
     (directory / PORTS_FILE).unlink(missing_ok=True)
     process = await spawn(words, OTHER_CORE if options.pinned else None, directory / "simulators.log")
-    await _until(lambda: (directory / PORTS_FILE).exists(), process)
+    try:
+        await _until(lambda: (directory / PORTS_FILE).exists(), process)
+    except BaseException:
+        await stop(process)
+        raise
     return process
 
 
@@ -185,7 +192,11 @@ async def _start_gateway(
     words = [sys.executable, "-m", *(probed if options.probed else ["gateway", "serve"]), "--config", str(path)]
     process = await spawn(words, GATEWAY_CORE if options.pinned else None, directory / "gateway.log")
     web = f"http://127.0.0.1:{web_port}"
-    await _until_ready(web, process)
+    try:
+        await _until_ready(web, process, directory / "gateway.log")
+    except BaseException:
+        await stop(process)
+        raise
     return process, f"127.0.0.1:{grpc_port}", web
 
 
@@ -197,19 +208,18 @@ async def spawn(words: Sequence[str], core: int | None, log: Path) -> asyncio.su
         return await asyncio.create_subprocess_exec(*pinned, stdout=file, stderr=file, env=environment)
 
 
-async def _until_ready(web: str, process: asyncio.subprocess.Process) -> None:
+async def _until_ready(web: str, process: asyncio.subprocess.Process, log: Path) -> None:
     async with aiohttp.ClientSession() as session:
-        async with asyncio.timeout(_READY_S):
-            while True:
-                if process.returncode is not None:
-                    raise RuntimeError(f"the gateway ended with {process.returncode}")
-                try:
-                    async with session.get(f"{web}/readyz") as answer:
-                        if answer.status == 200:
-                            return
-                except aiohttp.ClientError:
-                    pass
-                await asyncio.sleep(0.05)
+        deadline_s = time.monotonic() + _READY_S
+        while True:
+            if process.returncode is not None or time.monotonic() > deadline_s:
+                last = log.read_text(errors="replace")[-_LOG_TAIL:]
+                raise RuntimeError(f"the gateway is not ready, exit code {process.returncode}: {last}")
+            with suppress(aiohttp.ClientError):
+                async with session.get(f"{web}/readyz", timeout=_ASK) as answer:
+                    if answer.status == 200:
+                        return
+            await asyncio.sleep(0.05)
 
 
 async def _until(done: Callable[[], bool], process: asyncio.subprocess.Process) -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from bench.end_to_end.mix import MixRound
 from bench.latency import LatencyRecorder
+from bench.noted_answers import Answer
 from bench.percentiles import PERCENTS, merged, percentile_figures, recorded, to_intake_us, to_provider_us
-from bench.probed_gateway import Answer
 from bench.quiet import Rounds
 from bench.results import Better, Figure, Latencies, ResultTable, cell
 

@@ -67,7 +67,7 @@ _CLOSED = (
 )
 _RATES = {SEND: (100, 300, 500), CLIENT: (1_000, 5_000, 10_000), BATCHES[500]: (5_000, 15_000, 25_000)}
 _SMOKE = {SEND, BATCHES[500], STREAMS[100], CLIENT}
-_SMOKE_SHARE = 10
+_SMOKE_SHARE = 20
 
 
 def closed_cases(scale: Scale) -> tuple[ClosedCase, ...]:

@@ -10,9 +10,9 @@ from bench.cpu import Spent
 from bench.intake.cases import ClosedCase, OpenCase
 from bench.intake.closed_loop import ClosedRun
 from bench.latency import LatencyRecorder
+from bench.noted_answers import Answer
 from bench.open_loop import OpenRun
 from bench.percentiles import PERCENTS, merged, percentile_figures, recorded, to_provider_us
-from bench.probed_gateway import Answer
 from bench.quiet import Rounds
 from bench.results import Bars, Better, Figure, Latencies, ResultTable, cell
 

@@ -25,9 +25,9 @@ from bench.end_to_end.stages import Stages, between, read_stages, together
 from bench.end_to_end.users import register, user_workload
 from bench.end_to_end.versus import sides, versus
 from bench.load import batches
+from bench.noted_answers import read_answers
 from bench.peers.catalogue import find
 from bench.peers.peer import NotInstalled
-from bench.probed_gateway import read_answers
 from bench.quiet import Rounds
 from bench.received import Received, Throughput
 from bench.results import Figure, Latencies, ResultTable, SectionResult, Series
@@ -37,10 +37,10 @@ from bench.under_test import RunningWalletpush, WalletpushUnderTest
 
 _BATCH = 500
 _TARGET_PER_S = 40_000.0
-_TOKENS = (5_000, 60_000, 200_000)
+_TOKENS = (3_000, 60_000, 200_000)
 _USERS = (500, 20_000, 100_000)
-_TO_USERS = (3_000, 40_000, 150_000)
-_CAMPAIGN = (20_000, 200_000, 1_000_000)
+_TO_USERS = (2_000, 40_000, 150_000)
+_CAMPAIGN = (10_000, 200_000, 1_000_000)
 _ALONE_S = (1, 4, 10)
 _GATEWAY = WalletpushUnderTest()
 _ROOM = "[dispatch]\nmax_pending = 2000000\n"

@@ -23,15 +23,15 @@ from bench.intake.figures import (
     opened,
 )
 from bench.intake.ways import Calls, Way
+from bench.noted_answers import read_answers
 from bench.open_loop import Call, poisson, run_open
-from bench.probed_gateway import read_answers
 from bench.quiet import Rounds
 from bench.received import Received
 from bench.results import SectionResult
 from bench.section import BenchOptions, Progress
 from bench.stand import ANSWERS_FILE, OTHER_CORE, Stand, StandOptions, gateway, simulators
 
-_WARM_CALLS = 20
+_WARM_CALLS = 5
 _NOTES = (
     "The callers are Python and share a core with the simulators: where large batches come in, they may be slower than "
     "the gateway, which their CPU tells.",
