@@ -11,13 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from liquid.ast import BlockNode, ConditionalBlockNode, IllegalNode
+from liquid.ast import IllegalNode
 from liquid.builtin.expressions import FilteredExpression, LoopExpression, Path
 from liquid.builtin.expressions.arguments import KeywordArgument
 from liquid.builtin.expressions.logical import GeExpression, GtExpression, LeExpression, LtExpression
-from liquid.builtin.expressions.primitive import IntegerLiteral, Literal, RangeLiteral
+from liquid.builtin.expressions.primitive import FloatLiteral, IntegerLiteral, Literal, RangeLiteral, StringLiteral
 from liquid.builtin.tags.assign_tag import AssignNode
-from liquid.builtin.tags.case_tag import MultiExpressionBlockNode
 
 from core.content.delimiters import line_of
 from core.content.filters import FILTERS
@@ -35,7 +34,7 @@ NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 LOOP = "forloop"
 _LOOP_PARTS = frozenset({"index", "index0", "rindex", "rindex0", "first", "last", "length"})
 _ORDERED = frozenset({VariableType.INTEGER, VariableType.NUMBER, VariableType.TEXT})
-_BLOCKS = (BlockNode, ConditionalBlockNode, MultiExpressionBlockNode)
+_Ordering = LtExpression | GtExpression | LeExpression | GeExpression
 
 
 class Known(NamedTuple):
@@ -170,9 +169,8 @@ class Analysis:
             self._range(expression)
         elif isinstance(expression, LoopExpression):
             self._loop(expression)
-        elif isinstance(expression, (LtExpression, GtExpression, LeExpression, GeExpression)):
-            self._comparison(expression.left)
-            self._comparison(expression.right)
+        elif isinstance(expression, _Ordering):
+            self._comparison(expression)
         for one in _filters(expression):
             weight += 1
             self._filter(one, expression)
@@ -228,11 +226,24 @@ class Analysis:
             if known is not None and known.type not in (VariableType.LIST, None):
                 self._fault(f"{_shown(loop.iterable)} is no list", loop.token)
 
-    def _comparison(self, side: Expression) -> None:
-        known = self.known(side.path) if isinstance(side, Path) and len(side.path) == 1 else None
-        if known is not None and known.type is not None and known.type not in _ORDERED:
-            hint = ": compare its .value" if known.type is VariableType.MONEY else ""
-            self._fault(f"{_shown(side)} cannot be more or less than something{hint}", side.token)
+    def _comparison(self, expression: _Ordering) -> None:
+        sides = [self._compared(expression.left), self._compared(expression.right)]
+        for side, kind in zip((expression.left, expression.right), sides, strict=True):
+            if kind is not None and kind not in _ORDERED:
+                hint = ": compare its .value" if kind is VariableType.MONEY else ""
+                self._fault(f"{_shown(side)} cannot be more or less than something{hint}", expression.token)
+        if VariableType.TEXT in sides and not {VariableType.TEXT, None}.issuperset(sides):
+            self._fault(f"a text is compared with a number: {_shown(expression)}", expression.token)
+
+    def _compared(self, side: Expression) -> VariableType | None:
+        """Return what is compared, None where only its value tells."""
+        if isinstance(side, StringLiteral):
+            return VariableType.TEXT
+        if isinstance(side, (IntegerLiteral, FloatLiteral)):
+            return VariableType.NUMBER
+        known = self.known(side.path) if isinstance(side, Path) else None
+        whole = known is not None and (len(_path_of(side)) == 1 or known.name == ".".join(map(str, _path_of(side))))
+        return known.type if known is not None and whole else None
 
     def _filter(self, one: Filter, expression: Expression) -> None:
         found = FILTERS.get(one.name)

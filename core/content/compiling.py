@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from liquid.builtin.content import ContentNode
+
 from core.content import delimiters, media
 from core.content.analysis import Analysis
 from core.content.declarations import check_source, inputs_by_name
 from core.content.faults import Fault, Faults
 from core.content.limits import MAX_BUTTONS, MAX_LABEL_BYTES, MAX_LINK_BYTES, MAX_SOURCE_BYTES
 from core.content.links import HTTPS_ONLY, LinkPolicy, link_fault, prefix_fault
-from core.content.liquid import Program, ValueNode, parse
+from core.content.liquid import Program, ValueNode, children, parse
 from core.content.locales import Tag, parse_tag
 from core.content.segments import Piece, reduce
 from core.content.templates import Button, Field, TemplateBody, TemplateSource, Variable
@@ -190,14 +192,13 @@ class _BodyCompiler:
     def _link_start(self, name: str, nodes: list[Node]) -> None:
         """Check a link's beginning as far as it is written out; what values make of it is checked at rendering."""
         first = nodes[0]
-        for node in nodes[1:]:
-            if isinstance(node, ValueNode):
+        for node in children(nodes):
+            if isinstance(node, ValueNode) and node is not first:
                 node.verbatim = False
-        if isinstance(first, ValueNode):
-            if not first.verbatim:
-                self._fault(name, "must begin with its scheme or with a variable of type url", 1)
-        elif first.token.kind == "CONTENT":
-            self._link(name, str(first), complete=False)
+        if isinstance(first, ContentNode):
+            self._link(name, first.text, complete=False)
+        elif not isinstance(first, ValueNode) or not first.verbatim:
+            self._fault(name, "must begin with its scheme or with a variable of type url", 1)
 
     def _link(self, name: str, text: str, *, complete: bool) -> None:
         policy = HTTPS_ONLY if name in (Field.IMAGE_URL, Field.VIDEO_URL) else self._links

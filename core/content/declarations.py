@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from core.content.delimiters import count_tags
 from core.content.faults import Faults
-from core.content.limits import MAX_BODIES, MAX_TAGS, MAX_VARIABLES
+from core.content.limits import MAX_ALL_TAGS, MAX_BODIES, MAX_TAGS, MAX_VARIABLES
 from core.content.links import LinkPolicy, policy_fault
 from core.content.locales import Tag, parse_tag
 from core.content.templates import SOURCES, TemplateSource, Variable, VariableType
@@ -35,6 +36,10 @@ def check_source(source: TemplateSource, links: LinkPolicy, faults: Faults) -> T
     if len(source.bodies) > MAX_BODIES:
         faults.add("bodies", f"are more than {MAX_BODIES}")
         # What is too much is not read further: a refusal must not cost more than a template.
+        faults.refuse()
+    tags = sum(count_tags(text) for body in source.bodies for text in body.sources())
+    if tags > MAX_ALL_TAGS:
+        faults.add("bodies", f"have {tags} tags of Liquid in all, {MAX_ALL_TAGS} are allowed")
         faults.refuse()
     _check_tags(source.tags, faults)
     _check_variables(source.variables, links, faults)

@@ -28,6 +28,11 @@ def has_tags(source: str) -> bool:
     return _OPEN.search(source) is not None
 
 
+def count_tags(source: str) -> int:
+    """Count where tags begin."""
+    return source.count("{{") + source.count("{%")
+
+
 def faults_of(source: str) -> Iterator[tuple[str, int]]:
     """Give what is wrong with a text's tags, each with its line, in order."""
     control = _CONTROL.search(source)

@@ -5,6 +5,7 @@ What is remembered is bounded and shared by all templates of a process.
 
 from __future__ import annotations
 
+import zoneinfo
 from collections.abc import Callable
 from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal
@@ -106,19 +107,20 @@ _WRITERS: dict[type, Callable[[Formats, object], str]] = {
 }
 
 
-@lru_cache(maxsize=1_024)
 def known_zone(name: str) -> bool:
     """Tell whether this is the name of an IANA time zone."""
-    try:
-        dates.get_timezone(name)
-    except LookupError:
-        return False
-    return True
+    return name in _zones()
+
+
+@lru_cache(maxsize=1)
+def _zones() -> frozenset[str]:
+    # The host's own zone is no place that a reader could be in.
+    return frozenset(zoneinfo.available_timezones() - {"localtime"})
 
 
 @lru_cache(maxsize=1_024)
 def _zone(name: str) -> tzinfo:
-    return dates.get_timezone(name) if name and known_zone(name) else UTC
+    return zoneinfo.ZoneInfo(name) if known_zone(name) else UTC
 
 
 def _local(value: Moment, zone: tzinfo) -> datetime:
@@ -160,8 +162,7 @@ def _datetime(tag: Tag, zone: str, value: Moment, style: str) -> str:
 
 def _with_zone(text: str, zone: str, style: str) -> str:
     """Name the zone where it is not the reader's; long styles name it themselves."""
-    known = zone and known_zone(zone)
-    return text if known or style in ("long", "full") else f"{text} {_UTC}"
+    return text if known_zone(zone) or style in ("long", "full") else f"{text} {_UTC}"
 
 
 @lru_cache(maxsize=_REMEMBERED)

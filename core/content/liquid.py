@@ -16,13 +16,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
-from liquid import BoundTemplate, Environment, RenderContext
+from liquid import BoundTemplate, Environment, Mode, RenderContext
 from liquid.builtin import content, illegal
 from liquid.builtin.output import Output, OutputNode
 from liquid.builtin.tags import assign_tag, case_tag, comment_tag, for_tag, if_tag, inline_comment_tag, unless_tag
 from liquid.exceptions import BreakLoop, ContinueLoop, LiquidError
 from liquid.output import LimitedStringIO
-from liquid.undefined import FalsyStrictUndefined, Undefined
+from liquid.undefined import UNDEFINED, FalsyStrictUndefined, Undefined
 
 from core.content import masks
 from core.content.filters import FILTERS, FilterFault, Scope
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 MAX_STEPS = 5_000
 MAX_DEPTH = 8
 _MAX_LOCALS_BYTES = 65_536
-_CHARACTERS_PER_STEP = 256
 
 
 class TooMuchWork(ValueError):
@@ -121,15 +120,20 @@ class Context(RenderContext):
     def filter(self, name: str, token: Token | None) -> Callable[..., object]:
         """Return a filter bound to this rendering."""
         del token
-        apply, takes_missing = FILTERS[name].apply, name == "default"
+        apply, takes_missing, per_step = FILTERS[name].apply, name == "default", FILTERS[name].characters_per_step
 
         def bound(value: object, *arguments: object) -> object:
             for one in arguments if takes_missing else (value, *arguments):
                 _require(one)
-            self.spend(1 + (len(value) // _CHARACTERS_PER_STEP if isinstance(value, str) else 0))
+            self.spend(1 + (len(value) // per_step if isinstance(value, str) else 0))
             return apply(self.writing.scope, None if isinstance(value, Undefined) else value, *arguments)
 
         return bound
+
+    def get(self, path: list[object], *, token: Token | None, default: object = UNDEFINED) -> object:
+        """Look up a path; what is missing knows its whole name."""
+        value = super().get(path, token=token, default=default)
+        return FalsyStrictUndefined(".".join(map(str, path)), token=token) if isinstance(value, Undefined) else value
 
     def get_item(self, obj: object, key: object) -> object:
         """Look up a part of a value; only records, lists and amounts have any."""
@@ -160,6 +164,15 @@ class _LoopTag(for_tag.ForTag):
     node_class = LoopNode
 
 
+class _IfTag(if_tag.IfTag):
+    # By itself it overlooks the condition in `else if`, and a second `else`.
+    mode = Mode.STRICT
+
+
+class _UnlessTag(unless_tag.UnlessTag):
+    mode = Mode.STRICT
+
+
 class LiquidEnvironment(Environment):
     """An environment with what is allowed; it gathers what the parser finds wrong."""
 
@@ -176,7 +189,7 @@ class LiquidEnvironment(Environment):
         """Register what is allowed, and nothing else."""
         del extra
         for tag in (
-            content.Literal, _ValueTag, illegal.Illegal, if_tag.IfTag, unless_tag.UnlessTag, case_tag.CaseTag, _LoopTag,
+            content.Literal, _ValueTag, illegal.Illegal, _IfTag, _UnlessTag, case_tag.CaseTag, _LoopTag,
             for_tag.BreakTag, for_tag.ContinueTag, assign_tag.AssignTag, comment_tag.CommentTag,
             inline_comment_tag.InlineCommentTag,
         ):  # fmt: skip

@@ -52,7 +52,7 @@ class Plan:
     A row has the columns of Rendered, and behind them a label and a link for each button.
     """
 
-    __slots__ = ("_buttons", "_constant_buttons", "_currency", "_inputs", "_names", "_programs", "_row", "_segments")
+    __slots__ = ("_buttons", "_currency", "_inputs", "_names", "_programs", "_row", "_segments")
 
     def __init__(
         self, body: CompiledBody, channel: Channel, tag: Tag | None, reader: Reader, links: LinkPolicy
@@ -60,13 +60,13 @@ class Plan:
         self._inputs = body.inputs
         self._names = tuple((*_name_parts(one.name), one.type is None) for one in body.inputs)
         self._currency = reader.currency
-        self._row: list[object] = [*Rendered(channel, str(body.tag)), *("" for pair in body.buttons for _ in pair)]
         self._segments: list[tuple[Fill, int, _Cell]] = []
         self._programs: list[tuple[Program, Writing, _Cell]] = []
         privacy = applied(reader.privacy, channel)
         scope = Scope(Formats(format_tag(tag, body.tag), reader.time_zone), privacy is Privacy.MASKED)
         hidden = privacy is Privacy.HIDDEN
         self._buttons = 0 if hidden else len(body.buttons)
+        self._row: list[object] = [*Rendered(channel, str(body.tag)), *[""] * (2 * self._buttons)]
         for field, text in body.texts.items():
             if not hidden or field in (Field.DEEP_LINK, Field.SOUND):
                 self._add(_cell(field, channel, links), text, _writing(field, scope, body.tag))
@@ -86,6 +86,7 @@ class Plan:
             bound = bind(self._inputs, values, self._currency)
             row = self._row.copy()
             for make, short, cell in self._segments:
+                name = cell.name
                 text = make(bound)
                 if len(text) > short or cell.links is not None:
                     text = _checked(text, cell)

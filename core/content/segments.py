@@ -83,8 +83,7 @@ def _piece(node: Node, reads: Reads) -> Piece | None:
     if isinstance(node, ValueNode):
         return _slot(node, reads)
     if isinstance(node, (IfNode, UnlessNode)):
-        # Liquid shows nothing of a condition whose texts are all blank.
-        return "" if node.blank else _branch(node, reads)
+        return _branch(node, reads)
     return None
 
 
@@ -115,10 +114,12 @@ def _branch(node: IfNode | UnlessNode, reads: Reads) -> Branch | None:
         blocks.append((None, node.default))
     choices = []
     for condition, block in blocks:
-        pieces = () if block.blank else reduce(block.nodes, reads)
+        pieces = reduce(block.nodes, reads)
         if pieces is None or (condition is not None and not can_decide(condition, reads)):
             return None
-        choices.append((condition, pieces))
+        # Liquid shows nothing of a block that is all blank, but finds what is wrong with its conditions.
+        shown = tuple(piece for piece in pieces if not isinstance(piece, str)) if block.blank else pieces
+        choices.append((condition, shown))
     return Branch(tuple(choices), isinstance(node, UnlessNode))
 
 

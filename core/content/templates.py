@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import NamedTuple, TypeAlias
@@ -97,6 +97,12 @@ class TemplateBody:
         """Return one text."""
         text: str = getattr(self, field.value)
         return text
+
+    def sources(self) -> Iterator[str]:
+        """Give all texts, buttons' included."""
+        yield from (self.source(field) for field in Field)
+        for button in self.buttons:
+            yield from button
 
 
 @dataclass(frozen=True, slots=True)
