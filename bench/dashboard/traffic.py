@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
@@ -18,7 +19,7 @@ from protos.walletpush.v1.device_pb2_grpc import DeviceServiceStub
 SECURITY, TRANSACTIONAL, SERVICE, MARKETING = 1, 2, 3, 4
 SANDBOX_APP = "pay"
 _OPTIONS = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_send_message_length", 1 << 26))
-_ATTEMPTS = 60
+_REACH_S = 20.0
 _TIMEOUT_S = 5.0
 _PACE_S = 0.1
 _MIX = ((SECURITY, 2), (TRANSACTIONAL, 6), (SERVICE, 4), (MARKETING, 6))
@@ -39,18 +40,31 @@ class Callers:
         self._turn = 0
 
     async def reach(self, workers: int) -> None:
-        """Open connections until each worker has one: the host spreads them as it likes. Raises WorkerNotReached."""
+        """Open connections until each worker has one: the host spreads them as it likes. Raises WorkerNotReached.
+
+        To be called again when workers were started anew, since connections then lead where they like.
+        """
         found: dict[int, grpc.aio.Channel] = {}
-        for _ in range(_ATTEMPTS):
+        refused, until_s = "", time.monotonic() + _REACH_S
+        while len(found) < workers:
+            if time.monotonic() > until_s:
+                raise WorkerNotReached(f"only workers {sorted(found)} of {workers} within {_REACH_S} s; {refused}")
             channel = grpc.aio.insecure_channel(self._address, options=_OPTIONS)
-            self._channels.append(channel)
-            answer = await _stub(channel).Send(_probe(), timeout=_TIMEOUT_S)
+            try:
+                answer = await _stub(channel).Send(_probe(), timeout=_TIMEOUT_S)
+            except grpc.RpcError as error:
+                refused = str(error)
+                await channel.close(None)
+                await asyncio.sleep(_PACE_S)
+                continue
             # A notification's id names the worker that accepted it.
-            found.setdefault(parse_id(parse_id_text(answer.notification_id))[1], channel)
-            if len(found) == workers:
-                self._stubs = [_stub(found[number]) for number in sorted(found)]
-                return
-        raise WorkerNotReached(f"{_ATTEMPTS} connections reached workers {sorted(found)} of {workers}")
+            number = parse_id(parse_id_text(answer.notification_id))[1]
+            if number in found:
+                await channel.close(None)
+            else:
+                found[number] = channel
+        self._channels += found.values()
+        self._stubs = [_stub(found[number]) for number in sorted(found)]
 
     async def close(self) -> None:
         """Hang up."""
@@ -108,7 +122,7 @@ def _stub(channel: grpc.aio.Channel) -> DeliveryServiceStub:
 
 
 def _probe() -> delivery_pb2.SendRequest:
-    return delivery_pb2.SendRequest(notification=notice(SERVICE, apns_device()))
+    return delivery_pb2.SendRequest(notification=notice(SECURITY, apns_device()))
 
 
 async def _paced(work: Callable[[], object], tasks: asyncio.TaskGroup) -> None:

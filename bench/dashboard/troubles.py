@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from adapters.simulators.faults import Faults
-from bench.dashboard.scene import DEDUP_ENTRIES, JOURNAL_BYTES, Scene
+from bench.dashboard.scene import DEDUP_ENTRIES, JOURNAL_BYTES, WORKERS, Scene
 from bench.dashboard.traffic import MARKETING, SECURITY, SERVICE, TRANSACTIONAL, apns_device, notice
 from protos.walletpush.v1.notification_pb2 import Notification
 
@@ -79,7 +79,8 @@ async def workers_die(scene: Scene, seconds: float) -> None:
     async def kill() -> None:
         worker = scene.worker(1)
         if worker is not None:
-            worker.kill()
+            with suppress(psutil.NoSuchProcess):
+                worker.kill()
 
     await _again(seconds, 0.3, kill)
 
@@ -148,6 +149,7 @@ async def too_much(scene: Scene, seconds: float) -> None:
     It stays so for seconds.
     """
     await scene.simulator.set_faults("apns", Faults(outage="unavailable"))
+    await scene.callers.reach(WORKERS)
     for _ in range(_MORE_THAN_A_JOURNAL_HOLDS):
         await scene.callers.send((notice(TRANSACTIONAL, apns_device(), padding_bytes=3_400) for _ in range(250)), 0)
     for _ in range(_MORE_THAN_A_WINDOW_HOLDS):
