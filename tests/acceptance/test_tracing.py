@@ -10,6 +10,7 @@ import socket
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -195,14 +196,8 @@ def test_the_client_hands_the_active_span_on_message_by_message(traced: Gateway,
     parents = [new_parent() for _ in range(3)]
 
     async def send(client: Walletpush, trace_id: bytes, span_id: bytes) -> None:
-        span = NonRecordingSpan(
-            SpanContext(int.from_bytes(trace_id, "big"), int.from_bytes(span_id, "big"), False, TraceFlags(1))
-        )
-        token = otel_context.attach(set_span_in_context(span))
-        try:
+        with active(trace_id, span_id):
             await client.send(payment())
-        finally:
-            otel_context.detach(token)
 
     async def send_all() -> None:
         async with Walletpush(traced.address) as client, asyncio.TaskGroup() as tasks:
@@ -216,6 +211,23 @@ def test_the_client_hands_the_active_span_on_message_by_message(traced: Gateway,
         (whole,) = (one for one in spans if one.name == "notification")
         assert (whole.span.parent_span_id, whole.span.kind) == (span_id, 2)
     assert len([one for one in await_trace(traces, parents[0][0], 14) if one.name == "notification"]) == 2
+
+
+def test_calls_of_the_client_carry_the_active_span(traced: Gateway, traces: Receiver) -> None:
+    one, many = new_parent(), new_parent()
+
+    async def send_all() -> None:
+        async with Walletpush(traced.address) as client:
+            with active(*one[:2]):
+                await client.send_now(payment())
+            with active(*many[:2]):
+                await client.send_batch([payment(), payment()])
+
+    asyncio.run(send_all())
+    for (trace_id, span_id, _), method, count in ((one, "Send", 8), (many, "SendBatch", 15)):
+        spans = await_trace(traces, trace_id, count)
+        (call,) = (span for span in spans if span.name == f"walletpush.v1.DeliveryService/{method}")
+        assert (call.span.parent_span_id, len(spans)) == (span_id, count)
 
 
 def test_without_a_receiver_everything_is_delivered_and_the_lost_spans_are_counted(
@@ -254,6 +266,16 @@ def test_what_was_not_sent_yet_is_sent_while_draining(simulators: Simulators, tr
         assert Counter(one.name for one in traces.trace(trace_id))["settle"] == 1
     finally:
         gateway.end()
+
+
+@contextmanager
+def active(trace_id: bytes, span_id: bytes) -> Iterator[None]:
+    ids = int.from_bytes(trace_id, "big"), int.from_bytes(span_id, "big")
+    token = otel_context.attach(set_span_in_context(NonRecordingSpan(SpanContext(*ids, False, TraceFlags(1)))))
+    try:
+        yield
+    finally:
+        otel_context.detach(token)
 
 
 def _dropped(gateway: Gateway) -> dict[str, float]:
