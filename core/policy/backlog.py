@@ -19,13 +19,13 @@ class Deferred(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """A message to send, by its index, and the older ones that it stands for; those end as COLLAPSED."""
+    """A message to send, by its place, and those of the older ones that it stands for; these end as COLLAPSED."""
 
-    index: int
+    place: int
     others: tuple[int, ...] = ()
 
     @property
-    def count(self) -> int:
+    def total(self) -> int:
         """How many messages it stands for, itself included; a summary names it."""
         return 1 + len(self.others)
 
@@ -40,7 +40,7 @@ def collapse(due: Sequence[Deferred], backlog: Backlog) -> list[Kept]:
     for index, one in enumerate(due):
         groups.setdefault(_key(index, one, backlog), []).append(index)
     kept = (_newest(due, members) for members in groups.values())
-    return sorted(kept, key=lambda one: (due[one.index].accepted_unix_ms, one.index))
+    return sorted(kept, key=lambda one: (due[one.place].accepted_unix_ms, one.place))
 
 
 def _key(index: int, one: Deferred, backlog: Backlog) -> tuple[object, ...]:

@@ -13,7 +13,7 @@ from core.policy.permission import showing
 class Candidate:
     """What the user's will lets through; `decision` is set by the first gate behind it that does not pass.
 
-    place: in the batch. known: the user's devices. devices: those that get it, fewer from gate to gate. key: of the
+    place: in the batch. known: the user's devices. devices: those that get a push, fewer from gate to gate. key: of the
     user, for counters. spread: a hash of user and notification. hold: what the hour says of all devices together.
     """
 
@@ -32,9 +32,9 @@ class Candidate:
         self.recipient = recipient
         self.channel = channel
         self.known = devices
-        self.devices = showing(message, devices)
+        self.devices = showing(message, devices) if channel == Channel.PUSH else ()
         self.held: Sequence[HeldDevice] = ()
-        if len(self.devices) < len(devices):
+        if channel == Channel.PUSH and len(self.devices) < len(devices):
             self.held = [
                 HeldDevice(device, Verdict.SUPPRESS, Gate.PERMISSION, Reason.OS_DENIED)
                 for device in devices

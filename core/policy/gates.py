@@ -14,7 +14,7 @@ from core.policy.decision import PASSES, Count, Decision, Gate, GateVerdict, Rea
 from core.policy.explaining import Explainer
 from core.policy.frequency_cap import FrequencyCap
 from core.policy.message import Message
-from core.policy.people import Category, Recipient, UserDevice
+from core.policy.people import Category, Channel, Recipient, UserDevice
 from core.policy.ports import CapCounters
 from core.policy.quiet_hours import QuietHours
 from core.policy.rules import AppRules
@@ -73,14 +73,14 @@ class Policy:
         """Take n messages, each to one user, through all gates and reserve them; all three are aligned."""
         decisions: list[Decision | None] = []
         candidates: list[Candidate] = []
-        last, path = None, _GATED
+        last, path, push = None, _GATED, True
         for message, recipient, mine in zip(messages, recipients, devices, strict=True):
             if message is not last:
-                last, path = message, self._path(message)
+                last, path, push = message, self._path(message), message.channels[0] == Channel.PUSH
             if path.free and not (
                 (path.minds_suppressions and recipient.suppressions) or (path.minds_choices and recipient.choices)
             ):
-                decisions.append(Decision(*_PASSES, message.channels[0], mine))
+                decisions.append(Decision(*_PASSES, message.channels[0], mine if push else ()))
                 continue
             found = self._opened(len(decisions), message, recipient, mine, now_unix_ms)
             if isinstance(found, Candidate):

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 from core.policy.caps import HOUR_S, Window
-from core.policy.zones import DAY_S, offset_at, stretches
+from core.policy.zones import DAY_S, offset_at, stretches, zone_info
 
 _EPOCH = date(1970, 1, 1).toordinal()
 _MAX_REMEMBERED = 8_192
@@ -39,7 +38,7 @@ class Periods:
 
 def period(zone: str, window: Window, now_s: int) -> Period:
     """Reckon a period. A day begins when the clock first reaches it, whatever the clock jumps over or repeats."""
-    local_s = now_s + offset_at(ZoneInfo(zone), now_s)
+    local_s = now_s + offset_at(zone_info(zone), now_s)
     if window == Window.HOUR:
         since_s = now_s - local_s % HOUR_S
         return Period(since_s, since_s + HOUR_S)

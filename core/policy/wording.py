@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from zoneinfo import ZoneInfo
 
 from core.policy.caps import DAY_S, HOUR_S, MINUTE_S, CapRule, Window
 from core.policy.decision import Hold, Verdict
@@ -11,6 +10,7 @@ from core.policy.hours import NEVER_S, Span
 from core.policy.people import QuietWindow
 from core.policy.quiet_hours import Night
 from core.policy.rules import VENDOR_ZONE
+from core.policy.zones import zone_info
 
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _CALENDAR = {Window.HOUR: "an hour", Window.DAY: "a day", Window.WEEK: "a week", Window.MONTH: "a month"}
@@ -69,13 +69,13 @@ def _windows_words(night: Night) -> str:
 def _local_words(night: Night, now_unix_ms: int) -> str:
     if len(night.place.zones) != 1:
         return ""
-    return f", local time {datetime.fromtimestamp(now_unix_ms / 1_000, ZoneInfo(night.place.zones[0])):%H:%M}"
+    return f", local time {datetime.fromtimestamp(now_unix_ms / 1_000, zone_info(night.place.zones[0])):%H:%M}"
 
 
 def _moment_in(night: Night, at_s: int) -> str:
     if len(night.place.zones) != 1:
         return moment_words(at_s * 1_000)
-    return f"{datetime.fromtimestamp(at_s, ZoneInfo(night.place.zones[0])):%H:%M}"
+    return f"{datetime.fromtimestamp(at_s, zone_info(night.place.zones[0])):%H:%M}"
 
 
 def _minute_words(minute: int) -> str:

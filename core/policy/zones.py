@@ -79,6 +79,12 @@ def is_country(code: str) -> bool:
     return code in _by_country() and not code.isdigit()
 
 
+@lru_cache(maxsize=1_024)
+def zone_info(name: str) -> zoneinfo.ZoneInfo:
+    """Return a zone that the database knows; zoneinfo itself keeps only 8 and reads the others' files again."""
+    return zoneinfo.ZoneInfo(name)
+
+
 def place(device_zone: str, user_zone: str, app_zone: str, country: str) -> Place:
     """Return the first zone that is known, else all of the country's, else the whole world's."""
     candidates = ((device_zone, ZoneSource.DEVICE), (user_zone, ZoneSource.USER), (app_zone, ZoneSource.APP))
@@ -97,7 +103,7 @@ def stretches(zone: str, from_s: int, days: int) -> tuple[Stretch, ...]:
 
 @lru_cache(maxsize=4_096)
 def _stretches(zone: str, begin_s: int, end_s: int) -> tuple[Stretch, ...]:
-    info = zoneinfo.ZoneInfo(zone)
+    info = zone_info(zone)
     changes = [begin_s, *_changes(info, begin_s, end_s), end_s]
     return tuple(Stretch(begin, end, offset_at(info, begin)) for begin, end in itertools.pairwise(changes))
 

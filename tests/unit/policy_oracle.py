@@ -30,7 +30,7 @@ def country_zones(country: str) -> tuple[str, ...]:
 
 @cache
 def _world() -> tuple[tzinfo, ...]:
-    return tuple(timezone(timedelta(minutes=minutes)) for minutes in range(-11 * 60, 14 * 60 + 1, 15))
+    return tuple(timezone(timedelta(minutes=minutes)) for minutes in range(-11 * 60, 14 * 60 + 1, 60))
 
 
 @cache
@@ -41,13 +41,18 @@ def _zone(name: str) -> tzinfo | None:
         return None
 
 
+@cache
+def _zones_of_country(country: str) -> tuple[tzinfo, ...]:
+    return tuple(ZoneInfo(name) for name in country_zones(country))
+
+
 def zones_of(rules: AppRules, recipient: Recipient, device: UserDevice | None) -> tuple[tzinfo, ...]:
     """Return the zones in all of which it must not be quiet."""
     for name in (device.time_zone if device else "", recipient.time_zone, rules.time_zone):
         if (zone := _zone(name)) is not None:
             return (zone,)
     country = recipient.country or rules.country
-    return tuple(ZoneInfo(name) for name in country_zones(country)) or _world()
+    return _zones_of_country(country) or _world()
 
 
 @cache

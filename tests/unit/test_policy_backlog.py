@@ -26,7 +26,7 @@ def test_newest_of_each_user_and_group_is_kept() -> None:
 def test_summary_stands_for_all_of_a_user_and_class() -> None:
     kept = collapse(DUE, Backlog.SUMMARY)
     assert kept == [Kept(1), Kept(4), Kept(3, (2, 0))]
-    assert [one.count for one in kept] == [1, 1, 3]
+    assert [one.total for one in kept] == [1, 1, 3]
 
 
 def test_urgent_is_never_collapsed() -> None:

@@ -182,3 +182,12 @@ def test_urgent_without_a_device_goes_by_the_next_channel_or_by_the_first_after_
     shut = Suppression("", SMS, True, "x")
     decision = decide(policy(), both, user(suppressions=(shut,)), NOON, [])
     assert (decision.verdict, decision.channel) == (Verdict.PASS, Channel.PUSH)
+
+
+@pytest.mark.parametrize("category", ["login", "promotion"])
+def test_only_a_push_names_devices(category: str) -> None:
+    texted = message(category, channels=(Channel.SMS,))
+    phones = [device(), device(permission=Permission.DENIED)]
+    decision = decide(policy(), texted, user({("promotion", SMS): True}), NOON, phones)
+    assert (decision.verdict, decision.channel) == (Verdict.PASS, Channel.SMS)
+    assert (list(decision.devices), list(decision.held)) == ([], [])

@@ -22,7 +22,7 @@ QUIET = (Verdict.DEFER, Gate.QUIET_HOURS, Reason.QUIET_HOURS)
 
 
 def held(now: int, zone: str = SHANGHAI, rules: AppRules | None = None, **fields: object) -> Decision:
-    return decide(policy(rules or app_rules()), message(), user(time_zone=zone, **fields), now)
+    return decide(policy(rules or app_rules()), message(), user(None, zone, **fields), now)
 
 
 @pytest.mark.parametrize(
