@@ -25,7 +25,6 @@ _PAPER, _CARD, _INK, _FAINT, _GRID = "#111217", "#181b1f", "#d8d9da", "#8e9197",
 _LEVELS = {"green": "#73bf69", "yellow": "#f2cc0c", "red": "#f2495c"}
 _CYCLE = ("#73bf69", "#f2cc0c", "#5794f2", "#ff9830", "#b877d9", "#37872d", "#f2495c", "#8ab8ff", "#e0b400", "#ca95e5")
 _ACTS = ("#73bf69", "#f2495c", "#ff9830", "#b877d9", "#5794f2")
-_MAX_LEGEND = 8
 # A class has the same colour in every panel.
 _OF_CLASS = {"security": "#f2495c", "transactional": "#ff9830", "service": "#5794f2", "marketing": "#73bf69"}
 _SEVERITY = {"critical": "#f2495c", "warning": "#f2cc0c"}
@@ -114,8 +113,9 @@ def _draw_lines(
     _finish(axes, panel, run)
     handles, labels = axes.get_legend_handles_labels()
     # Below the axis, from the card's left edge on.
-    corner = (-0.42 / (axes.get_position().width * size[0]), -0.13)
-    axes.legend(handles[:_MAX_LEGEND], labels[:_MAX_LEGEND], loc="upper left", bbox_to_anchor=corner, ncols=4,
+    corner, columns = (-0.42 / (axes.get_position().width * size[0]), -0.13), panel.width // 2 - panel.width // 6 + 1
+    most = 2 * columns
+    axes.legend(handles[:most], labels[:most], loc="upper left", bbox_to_anchor=corner, ncols=columns,
                 frameon=False, fontsize=7, handlelength=1.1, columnspacing=1.0, handletextpad=0.4, borderpad=0.0,
                 labelspacing=0.25)  # fmt: skip
 
@@ -146,7 +146,7 @@ def _draw_number(
     axes.set_xlim(0, run.end_s - run.start_s)
     axes.set_ylim(0, max(max(line.values) * 1.1, 1e-9))
     x, y, width, height = _box(panel, size)
-    shown = _formatter(panel.unit)
+    shown = _formatter(panel.unit) if panel.unit != "short" else lambda number: f"{number:.0f}"
     figure.text(x + width / 2, y + height * 0.60, shown(line.values[-1]), fontsize=19, weight="bold", color=color,
                 ha="center", va="center")  # fmt: skip
     figure.text(x + width * 0.96, y + height * 0.86, f"calm: {shown(calm[-1])}", fontsize=7.5, color=_FAINT, ha="right",
@@ -166,7 +166,7 @@ def _draw_states(
     _finish(axes, panel, run)
     axes.grid(visible=False)
     for place, text, color in zip((0.0, 0.14, 0.32), ("closed", "half open", "open"), colors, strict=True):
-        axes.text(place, -0.26, f"■ {text}", color=color, transform=axes.transAxes, fontsize=7)
+        axes.text(place, -0.22, f"■ {text}", color=color, transform=axes.transAxes, fontsize=7)
 
 
 def _draw_alerts(

@@ -72,6 +72,9 @@ def number(
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
         .thresholds(_thresholds(levels))
     )  # fmt: skip
+    if unit == "short":
+        # increase() extrapolates: nobody has seen 1.05 restarts.
+        panel.decimals(0)
     return panel.targets(_targets([query])).links(_links(runbook))
 
 

@@ -87,12 +87,11 @@ def _brakes() -> Sequence[Builder[Panel]]:
               Query(_rate_of("walletpush_breaker_opened_total"), _BY_ROUTE), runbook="WalletpushBreakerOpen", width=6),
         lines("Held by rate limits", "Deliveries that had to wait for a token.", "cps",
               Query(_rate_of("walletpush_deliveries_limited_total"), _BY_ROUTE), width=6),
-        lines("Queue depth", "Deliveries that wait, by route and lane.", "short",
-              Query(f"sum by (provider, app, class) (walletpush_queue_depth{{{LANE}}})",
-                    "{{provider}} {{app}} {{class}}"), width=6),
-        lines("Queue age", "How long the oldest delivery of a lane has waited.", "s",
-              Query(f"max by (provider, app, class) (walletpush_queue_oldest_age_seconds{{{LANE}}})",
-                    "{{provider}} {{app}} {{class}}"), runbook="WalletpushUrgentQueueOld", width=6),
+        lines("Queue depth", "Deliveries that wait, of the classes chosen above.", "short",
+              Query(f"sum by (provider, app) (walletpush_queue_depth{{{LANE}}})", _BY_ROUTE), width=6),
+        lines("Queue age", "How long the oldest delivery has waited, of the classes chosen above.", "s",
+              Query(f"max by (provider, app) (walletpush_queue_oldest_age_seconds{{{LANE}}})", _BY_ROUTE),
+              runbook="WalletpushUrgentQueueOld", width=6),
     )  # fmt: skip
 
 

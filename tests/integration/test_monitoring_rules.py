@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.cli import main
+from gateway.commands.failure import BAD_RESULT
 from gateway.monitoring.export import export
 
 HERE = Path(__file__).parent
@@ -22,6 +24,22 @@ def test_what_is_exported_is_a_sound_configuration(tmp_path: Path, divisor: int)
     export(tmp_path, shorten=divisor)
     promtool("check", "config", "prometheus.yml", cwd=tmp_path)
     promtool("check", "rules", "--lint=all", "--lint-fatal", "rules/recording.yml", "rules/alerts.yml", cwd=tmp_path)
+
+
+def test_one_command_writes_it_all_and_names_the_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["monitoring", "export", str(tmp_path / "watch"), "--target", "10.0.0.5:9090"])
+    named = capsys.readouterr().out.split()
+    assert ended.value.code == 0
+    assert set(named) == {str(path) for path in (tmp_path / "watch").rglob("*") if path.is_file()}
+
+
+def test_a_directory_that_cannot_be_written_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "watch").write_text("in the way")
+    with pytest.raises(SystemExit) as ended:
+        main(["monitoring", "export", str(tmp_path / "watch" / "deeper")])
+    assert ended.value.code == BAD_RESULT
+    assert "cannot write" in capsys.readouterr().err
 
 
 @pytest.mark.timeout(120)
