@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 import time
 from collections.abc import Mapping
@@ -68,7 +69,8 @@ class Source:
         except aiohttp.ClientConnectorCertificateError as error:
             raise NoAnswer("its certificate is not known: name its CA with --ca-file") from error
         except aiohttp.ClientConnectorError as error:
-            raise NoAnswer(error.os_error.strerror or str(error)) from error
+            number = error.os_error.errno
+            raise NoAnswer(os.strerror(number) if number and number > 0 else str(error)) from error
         except (aiohttp.ClientError, aiohttp.InvalidURL) as error:
             raise NoAnswer(str(error) or type(error).__name__) from error
 
