@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from datetime import date
 
@@ -17,6 +18,7 @@ from protos.walletpush.v1 import value_pb2 as pb
 MAX_VALUES_BYTES = 16_384
 _MAX_RECORD_FIELDS = 16
 _CURRENCY_CHARS = 3
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def to_value(field: str, told: pb.Value) -> Value:
@@ -47,7 +49,8 @@ def to_value(field: str, told: pb.Value) -> Value:
 def to_date(field: str, text: str) -> date:
     """Return a calendar day of the form YYYY-MM-DD. Raises InvalidRequest."""
     try:
-        if len(text) == len("YYYY-MM-DD"):
+        # fromisoformat alone takes 2024-W01-1 too.
+        if _DAY.fullmatch(text):
             return date.fromisoformat(text)
     except ValueError:
         pass

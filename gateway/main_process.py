@@ -13,6 +13,7 @@ from pathlib import Path
 import uvloop
 
 from adapters.hotstate import shared_file
+from adapters.hotstate.frequency_file import open_frequency
 from adapters.journal.reader import JournalReader
 from adapters.journal.sqlite import journal_path
 from adapters.journal.sqlite_file import FileLock, mapped_errors
@@ -25,6 +26,7 @@ from gateway.logs import get_logger
 from gateway.metric_families import write_worker_files
 from gateway.metrics_host import DeviceCensus, HostFigures, show_build
 from gateway.metrics_processes import ProcessTable
+from gateway.people_parts import prepare_people
 from gateway.pipeline.clock import SystemClock
 from gateway.pipeline.restore import restore_all
 from gateway.reload import Reloader
@@ -160,6 +162,8 @@ def prepare(settings: Settings) -> None:
     """
     _check_secret(settings.data_dir)
     shared = shared_file.shared_directory(settings.data_dir)
+    prepare_people(settings)
+    open_frequency(settings.data_dir, SystemClock().unix_ms() // 1_000)
     buckets = shared_file.create(shared / BUCKETS_FILE, TokenBuckets.required_bytes(settings.limits.capacity))
     TokenBuckets.create(buckets, settings.limits.capacity)
     capacity = settings.dedup.capacity

@@ -12,6 +12,7 @@ from core.token_buckets import TokenBuckets
 from gateway.channels import ChannelMaker
 from gateway.interceptors import CallInterceptor
 from gateway.metrics import Metrics
+from gateway.people_parts import PeopleParts
 from gateway.peers import Peers
 from gateway.pipeline.archive import Archive
 from gateway.pipeline.clock import Clock
@@ -57,6 +58,7 @@ class Parts:
     interceptor: CallInterceptor
     delivery: DeliveryServicer
     devices: DeviceServicer
+    people: PeopleParts
     siblings: WorkerServicer
     buckets: TokenBuckets
     dedup: DedupWindow
@@ -70,5 +72,6 @@ class Parts:
         """Have everything that asks for scopes use new ones."""
         self.delivery.set_scopes(scopes)
         self.devices.set_scopes(scopes)
+        self.people.set_scopes(scopes)
         self.siblings.set_scopes(scopes)
         self.reviver.set_scopes(scopes)

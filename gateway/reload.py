@@ -65,6 +65,8 @@ class Reloader:
             old, route.channel = route.channel, channel
             self._tasks.create_task(old.close(fresh.server.drain_s), name=f"drain of {route.label}")
             parts.dispatcher.wake(route)
+        await asyncio.to_thread(parts.people.people.reload_keys)
+        parts.people.rules.replace(fresh)
         rules = rule_book(fresh, self._rates)
         parts.buckets.set_rules(rules.rates)
         parts.flows.set_rules(rules)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
@@ -15,34 +16,51 @@ from gateway.interceptors import CallInterceptor
 from gateway.peers import socket_of
 from gateway.services.delivery import DeliveryServicer
 from gateway.services.devices import DeviceServicer
+from gateway.services.preferences import PreferenceServicer
+from gateway.services.users import UserServicer
 from gateway.services.workers import WorkerServicer
 from gateway.settings.components import ServerSettings
 from protos.walletpush.internal.v1.worker_pb2_grpc import add_WorkerServiceServicer_to_server
-from protos.walletpush.v1 import delivery_pb2, device_pb2
+from protos.walletpush.v1 import delivery_pb2, device_pb2, preference_pb2, user_pb2
 from protos.walletpush.v1.delivery_pb2_grpc import add_DeliveryServiceServicer_to_server
 from protos.walletpush.v1.device_pb2_grpc import add_DeviceServiceServicer_to_server
+from protos.walletpush.v1.preference_pb2_grpc import add_PreferenceServiceServicer_to_server
+from protos.walletpush.v1.user_pb2_grpc import add_UserServiceServicer_to_server
 
 DELIVERY = delivery_pb2.DESCRIPTOR.services_by_name["DeliveryService"].full_name
 DEVICES = device_pb2.DESCRIPTOR.services_by_name["DeviceService"].full_name
-_SERVICES = (DELIVERY, DEVICES, "")
+USERS = user_pb2.DESCRIPTOR.services_by_name["UserService"].full_name
+PREFERENCES = preference_pb2.DESCRIPTOR.services_by_name["PreferenceService"].full_name
+_SERVICES = (DELIVERY, DEVICES, USERS, PREFERENCES, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the public server offers, beside health and reflection."""
+
+    delivery: DeliveryServicer
+    devices: DeviceServicer
+    users: UserServicer
+    preferences: PreferenceServicer
 
 
 class PublicServer:
     """What callers connect to; several workers share the port by SO_REUSEPORT."""
 
     def __init__(
-        self, settings: ServerSettings, interceptor: CallInterceptor,
-        delivery: DeliveryServicer, devices: DeviceServicer,
-    ) -> None:  # fmt: skip
+        self, settings: ServerSettings, interceptor: CallInterceptor, services: Services
+    ) -> None:
         self._settings = settings
         self._server = grpc.aio.server(
             interceptors=[interceptor], options=_options(settings), maximum_concurrent_rpcs=settings.max_concurrent_rpcs
         )
         self._health = HealthServicer()
-        add_DeliveryServiceServicer_to_server(delivery, self._server)  # type: ignore[no-untyped-call]
-        add_DeviceServiceServicer_to_server(devices, self._server)  # type: ignore[no-untyped-call]
+        add_DeliveryServiceServicer_to_server(services.delivery, self._server)  # type: ignore[no-untyped-call]
+        add_DeviceServiceServicer_to_server(services.devices, self._server)  # type: ignore[no-untyped-call]
+        add_UserServiceServicer_to_server(services.users, self._server)  # type: ignore[no-untyped-call]
+        add_PreferenceServiceServicer_to_server(services.preferences, self._server)  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = (DELIVERY, DEVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        names = (*_SERVICES[:-1], health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
         self.port = self._bind()
 

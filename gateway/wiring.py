@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapters.hotstate import shared_file
+from adapters.hotstate.frequency_file import attach_frequency
 from adapters.journal.options import JournalOptions
 from adapters.journal.reader import JournalReader
 from adapters.journal.sqlite import SqliteJournal, journal_path
@@ -21,6 +22,7 @@ from core.breaker import Breaker, BreakerSettings
 from core.dedup import DedupWindow
 from core.delivery import Delivery, Notification
 from core.fanout import Fanout
+from core.frequency import FrequencyCounters
 from core.hashing import SipHash
 from core.mass_death import MassDeathSettings
 from core.model import Environment, Provider
@@ -29,10 +31,12 @@ from core.storage import Commit
 from core.token_buckets import Rate, TokenBuckets
 from gateway.callers import CallerBook
 from gateway.channels import ChannelMaker
+from gateway.count_moves import CounterMoves
 from gateway.interceptors import CallInterceptor
 from gateway.metrics import Metrics
 from gateway.parts import Parts
 from gateway.peers import Peers
+from gateway.people_parts import open_people
 from gateway.pipeline.admission import Admission
 from gateway.pipeline.archive import Archive
 from gateway.pipeline.cancel import Canceller
@@ -53,7 +57,7 @@ from gateway.pipeline.settle import Settler
 from gateway.pipeline.underway import Underway
 from gateway.scopes import Scopes
 from gateway.secret import load_secret
-from gateway.server import PublicServer, WorkerSocket
+from gateway.server import PublicServer, Services, WorkerSocket
 from gateway.services.delivery import DeliveryServicer
 from gateway.services.devices import DeviceServicer
 from gateway.services.tracking import Tracking
@@ -189,6 +193,9 @@ async def assemble(settings: Settings, number: int, tasks: asyncio.TaskGroup, *,
     interceptor = CallInterceptor(CallerBook(settings.callers), base.metrics, base.tracer)
     delivery = DeliveryServicer(taking.intake, tracking, scopes)
     devices = DeviceServicer(base.registry, scopes, base.clock)
+    moves = CounterMoves(base.counters, base.secret.derive("policy"))
+    people = await open_people(settings, base.registry, scopes, moves, base.clock)
+    services = Services(delivery, devices, people.users, people.preferences)
     siblings = WorkerServicer(taking.canceller, scopes, sending.retirer)
     return Parts(
         number=number, journal=base.journal, registry=base.registry, archive=taking.archive, routes=sending.routes,
@@ -197,7 +204,8 @@ async def assemble(settings: Settings, number: int, tasks: asyncio.TaskGroup, *,
         reviver=taking.reviver, tracking=tracking, peers=peers, interceptor=interceptor, metrics=base.metrics,
         socket=WorkerSocket(settings.data_dir / "run", number, siblings), clock=base.clock, delivery=delivery,
         devices=devices, siblings=siblings, buckets=base.buckets, dedup=base.dedup, tags=base.secret.derive("tags"),
-        tracer=base.tracer, server=PublicServer(settings.server, interceptor, delivery, devices) if listening else None,
+        tracer=base.tracer, people=people,
+        server=PublicServer(settings.server, interceptor, services) if listening else None,
     )  # fmt: skip
 
 
@@ -213,6 +221,7 @@ class _Base:
     registry: SqliteRegistry
     dedup: DedupWindow
     buckets: TokenBuckets
+    counters: FrequencyCounters
     rules: RuleBook
     underway: Underway
     tracer: OtelTracer | None
@@ -257,7 +266,7 @@ async def _open(settings: Settings, number: int) -> _Base:
         settings=settings, secret=load_secret(settings.data_dir), clock=clock, metrics=metrics, journal=journal,
         registry=await SqliteRegistry.open(settings.data_dir), dedup=dedup, rules=rules, underway=Underway(),
         buckets=TokenBuckets(shared_file.attach(shared / BUCKETS_FILE), rules.rates),
-        tracer=make_tracer(settings, number, metrics, clock),
+        counters=attach_frequency(settings.data_dir), tracer=make_tracer(settings, number, metrics, clock),
     )  # fmt: skip
 
 

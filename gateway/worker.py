@@ -108,6 +108,7 @@ class Worker:
         parts.archive.close()
         if parts.tracer is not None:
             await parts.tracer.close()
+        await parts.people.people.close()
         await parts.registry.close()
         await parts.journal.close()
 

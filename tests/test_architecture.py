@@ -26,7 +26,9 @@ NOT_IN_CORE = {
 # Dates and zones are values; what asks datetime for the hour is not.
 CLOCK_READ = re.compile(r"\.(?:now|utcnow|today)\s*\(")
 # settings -> concrete classes: the parts of a worker, its channels, the two processes.
-WIRING = {"gateway/wiring.py", "gateway/parts.py", "gateway/channels.py", "gateway/main_process.py"}
+WIRING = {
+    "gateway/wiring.py", "gateway/parts.py", "gateway/channels.py", "gateway/main_process.py", "gateway/people_parts.py",
+}  # fmt: skip
 SIMULATORS = "adapters.simulators"
 TOP_LEVEL = {"pyproject.toml", "README.md", "protos", "gateway", "core", "adapters", "bench", "tests"}
 TOP_LEVEL_HELPERS = {"setup.py", "Makefile"}

@@ -19,12 +19,13 @@ class Upsert(NamedTuple):
 
 
 class Record(NamedTuple):
-    """What a user said."""
+    """What a user said. windows: replaces their quiet windows, unless None."""
 
     app: str
     user_id: str
     consents: Sequence[Consent]
     now_unix_ms: int
+    windows: Sequence[QuietWindow] | None = None
 
 
 class Opened(NamedTuple):
@@ -32,14 +33,6 @@ class Opened(NamedTuple):
 
     app: str
     opened: Mapping[str, int]
-
-
-class SetWindows(NamedTuple):
-    """All of a user's quiet windows."""
-
-    app: str
-    user_id: str
-    windows: Sequence[QuietWindow]
 
 
 class Suppress(NamedTuple):
@@ -102,7 +95,7 @@ class Resealed(NamedTuple):
 
 
 Change: TypeAlias = (
-    Upsert | Record | Opened | SetWindows | Suppress | Unsuppress | SetTooMany | Merge | Remove | Reseal
+    Upsert | Record | Opened | Suppress | Unsuppress | SetTooMany | Merge | Remove | Reseal
 )
 Stored: TypeAlias = list[bool | Refusal]
 Counts: TypeAlias = dict[str, int]

@@ -55,6 +55,9 @@ SUPPRESSIONS = text(
     WHERE user_id = :user_id AND app = :app
     """
 )
+MINDS_TRANSACTIONAL = text(
+    "SELECT EXISTS (SELECT 1 FROM suppressions WHERE app = :app AND includes_transactional = 1)"
+)
 SUPPRESS = text(
     """
     INSERT INTO suppressions (user_id, app, category, channel, includes_transactional, reason, end_unix_ms)

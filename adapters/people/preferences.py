@@ -8,7 +8,7 @@ from typing import TypeAlias
 import orjson
 from sqlalchemy import Connection
 
-from adapters.people.changes import Record, SetTooMany, SetWindows, Suppress, Unsuppress
+from adapters.people.changes import Record, SetTooMany, Suppress, Unsuppress
 from adapters.people.preference_statements import (
     CHOICES,
     DELETE_CHOICES,
@@ -23,6 +23,7 @@ from adapters.people.preference_statements import (
 )
 from adapters.people.users import Key, ensure
 from core.choices import Answers, Choice, answer
+from core.policy.people import QuietWindow
 
 # Which categories of an app are no marketing.
 Spared: TypeAlias = Callable[[str], Collection[str]]
@@ -45,6 +46,9 @@ def record(connection: Connection, items: Sequence[Record], spared: Spared) -> N
     for item in items:
         answer(answers[item.user_id, item.app], item.consents, spared(item.app))
     write_choices(connection, answers)
+    for item in items:
+        if item.windows is not None:
+            write_windows(connection, (item.user_id, item.app), item.windows)
     rewrite_said(connection, now_of)
 
 
@@ -73,14 +77,12 @@ def rewrite_said(connection: Connection, keys: Iterable[Key]) -> None:
     connection.execute(REWRITE_SAID, {"users": orjson.dumps(list(keys)).decode()})
 
 
-def set_windows(connection: Connection, item: SetWindows, now_unix_ms: int) -> None:
+def write_windows(connection: Connection, key: Key, windows: Sequence[QuietWindow]) -> None:
     """Replace a user's quiet windows."""
-    whose = {"user_id": item.user_id, "app": item.app}
-    ensure(connection, [(item.user_id, item.app)], now_unix_ms)
+    whose = {"user_id": key[0], "app": key[1]}
     connection.execute(DELETE_WINDOWS, whose)
-    rows = [(one[0], one[1], one[2], one[3], int(one[4])) for one in item.windows]
+    rows = [(one.start_minute, one.end_minute, one.weekdays, one.category, int(one.holidays)) for one in windows]
     connection.execute(INSERT_WINDOWS, {**whose, "rows": orjson.dumps(rows).decode()})
-    rewrite_said(connection, [(item.user_id, item.app)])
 
 
 def suppress(connection: Connection, item: Suppress, now_unix_ms: int) -> None:

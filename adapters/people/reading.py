@@ -8,7 +8,7 @@ from dataclasses import asdict
 import orjson
 from sqlalchemy import Engine
 
-from adapters.people.preference_statements import CHOICES, HISTORY, SUPPRESSIONS, WINDOWS
+from adapters.people.preference_statements import CHOICES, HISTORY, MINDS_TRANSACTIONAL, SUPPRESSIONS, WINDOWS
 from adapters.people.rows import unpack_recipients, unpack_user
 from adapters.people.sealing import Sealer
 from adapters.people.statements import FIND, RECIPIENTS, RECIPIENTS_WITH_ATTRIBUTES, USERS
@@ -42,6 +42,12 @@ def found(reader: Engine, sealer: Sealer, app: str, system: str, external_id: st
     with reader.connect() as connection:
         user_id = connection.execute(FIND, {"id_hash": id_hash, "app": app, "system": system}).scalar()
     return None if user_id is None else user(reader, sealer, app, user_id)
+
+
+def minds_transactional(reader: Engine, app: str) -> bool:
+    """Ask whether any suppression of an app includes transactional notifications."""
+    with reader.connect() as connection:
+        return bool(connection.execute(MINDS_TRANSACTIONAL, {"app": app}).scalar_one())
 
 
 def history(reader: Engine, app: str, user_id: str, before: int, limit: int) -> list[tuple[int, Consent]]:

@@ -10,7 +10,7 @@ from core.policy.people import Recipient, UserDevice
 
 
 class SqliteRecipients:
-    """Implements core.people.RecipientSource over the two files."""
+    """Implements core.people.RecipientSource and the planner's questions about tokens over the two files."""
 
     def __init__(self, people: SqlitePeople, registry: SqliteRegistry) -> None:
         self._people = people
@@ -23,3 +23,7 @@ class SqliteRecipients:
     async def user_devices(self, app: str, user_ids: Sequence[str]) -> Mapping[str, list[UserDevice]]:
         """Return the devices of up to 10,000 users; a user without any is not in the answer. Raises Unavailable."""
         return await self._registry.user_devices(app, user_ids)
+
+    async def minds_transactional(self, app: str) -> bool:
+        """Tell whether any user of the app holds back transactional notifications. Raises Unavailable."""
+        return await self._people.minds_transactional(app)

@@ -26,7 +26,6 @@ from adapters.people.changes import (
     Reseal,
     Resealed,
     SetTooMany,
-    SetWindows,
     Stored,
     Suppress,
     Unsuppress,
@@ -93,7 +92,7 @@ class SqlitePeople:
 
     def __init__(
         self, path: Path, store: PeopleStore, reader: Engine, sealer: Sealer, devices: DeviceMoves,
-        options: PeopleOptions, marks: ChangeMarks | None,
+        options: PeopleOptions, marks: ChangeMarks | None, now_unix_ms: Callable[[], int],
     ) -> None:
         self._path = path
         self._closed = False
@@ -101,6 +100,7 @@ class SqlitePeople:
         self._sealer = sealer
         self._devices = devices
         self._marks = marks
+        self._now_unix_ms = now_unix_ms
         self._memory = RecipientMemory(marks, options.memory_users, options.max_age_ms) if marks else None
         self._read_thread = ThreadPoolExecutor(1, thread_name_prefix="people-read")
         self._writer: GroupCommit[Change, Answer] = GroupCommit(
@@ -122,7 +122,7 @@ class SqlitePeople:
         sealer = await asyncio.to_thread(Sealer, key_file)
         writer, reader = await asyncio.to_thread(open_engines, path, sealer)
         store = PeopleStore(writer, path, sealer, spared, marks, now_unix_ms)
-        return cls(path, store, reader, sealer, devices, options, marks)
+        return cls(path, store, reader, sealer, devices, options, marks, now_unix_ms)
 
     async def recipients(self, app: str, user_ids: Sequence[str], attributes: bool) -> Mapping[str, Recipient]:
         """Return what is known of up to 10,000 users; an unknown one is not in the answer.
@@ -137,6 +137,10 @@ class SqlitePeople:
         if len(user_ids) == 1 and not attributes and self._memory is not None:
             return await self._remembered(self._memory, app, user_ids[0])
         return await self._read(partial(reading.recipients, self._reader, self._sealer, app, user_ids, attributes))
+
+    async def minds_transactional(self, app: str) -> bool:
+        """Tell whether any user of the app holds back transactional notifications. Raises Unavailable."""
+        return await self._read(partial(reading.minds_transactional, self._reader, app))
 
     async def upsert(self, changes: Sequence[UserChange], now_unix_ms: int) -> list[bool]:
         """Store all in one commit; return for each whether it was new.
@@ -192,14 +196,22 @@ class SqlitePeople:
         A no for every category or channel takes back each yes it covers; what is older than what stands against it is
         history alone. Raises ValueError for a yes to every category or channel; Unavailable, then nothing changed.
         """
+        if consents:
+            await self.update(app, user_id, consents, None, now_unix_ms)
+
+    async def update(
+        self, app: str, user_id: str, consents: Sequence[Consent], windows: Sequence[QuietWindow] | None,
+        now_unix_ms: int,
+    ) -> None:  # fmt: skip
+        """Record consents and, unless None, replace the windows, in one commit; create the user. Raises as record."""
         if any(one.granted and (one.category == EVERY_CATEGORY or one.channel == EVERY_CHANNEL) for one in consents):
             raise ValueError("only a no can be said of every category or channel")
-        if consents:
-            await self._submit(Record(app, user_id, consents, now_unix_ms), CONSENT_BYTES * len(consents))
+        size = USER_BYTES + CONSENT_BYTES * len(consents)
+        await self._submit(Record(app, user_id, consents, now_unix_ms, windows), size)
 
     async def set_quiet_windows(self, app: str, user_id: str, windows: Sequence[QuietWindow]) -> None:
         """Replace a user's windows. Raises Unavailable."""
-        await self._submit(SetWindows(app, user_id, windows), USER_BYTES)
+        await self.update(app, user_id, (), windows, self._now_unix_ms())
 
     async def history(self, app: str, user_id: str, before: int, limit: int) -> list[tuple[int, Consent]]:
         """Return lines with numbers below `before` (0: all), newest first, each with its number. Raises Unavailable."""

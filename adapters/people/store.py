@@ -20,13 +20,12 @@ from adapters.people.changes import (
     Remove,
     Reseal,
     SetTooMany,
-    SetWindows,
     Suppress,
     Unsuppress,
     Upsert,
 )
 from adapters.people.marks import ChangeMarks
-from adapters.people.preferences import Spared, record, set_too_many, set_windows, suppress, unsuppress
+from adapters.people.preferences import Spared, record, set_too_many, suppress, unsuppress
 from adapters.people.removal import merge, remove, reseal
 from adapters.people.sealing import Sealer
 from adapters.people.statements import OPENED
@@ -92,8 +91,6 @@ class PeopleStore:
         match item:
             case Opened():
                 return opened(connection, item, self._now_unix_ms())
-            case SetWindows():
-                set_windows(connection, item, self._now_unix_ms())
             case Suppress():
                 suppress(connection, item, self._now_unix_ms())
             case Unsuppress():

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData()
@@ -109,6 +110,8 @@ suppressions = Table(
     text_column("reason"),
     time_column("end_unix_ms"),
     PrimaryKeyConstraint("user_id", "app", "category", "channel", name="suppressions_pkey"),
+    # A few among millions, and each batch of payments asks whether there are any.
+    Index("suppressions_transactional", "app", sqlite_where=text("includes_transactional = 1")),
     sqlite_with_rowid=False,
 )
 

@@ -18,6 +18,7 @@ from gateway.settings.components import (
     ServerSettings,
     WebSettings,
 )
+from gateway.settings.privacy import PrivacySettings
 from gateway.settings.tracing import TracingSettings
 from gateway.settings.values import Component, Directory, is_loopback
 
@@ -47,6 +48,8 @@ class Settings(Component):
     """Delivery."""
     mass_death: MassDeathSettings = MassDeathSettings()
     """The mass-death guard."""
+    privacy: PrivacySettings = PrivacySettings()
+    """Personal data."""
     tracing: TracingSettings = TracingSettings()
     """OpenTelemetry traces."""
 

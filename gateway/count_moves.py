@@ -1,0 +1,24 @@
+"""What was counted for a user, counted for another when the two turn out to be one."""
+
+from __future__ import annotations
+
+from core.frequency import FrequencyCounters
+from core.hashing import SipHash
+
+
+class CounterMoves:
+    """Implements gateway.services.users.CountMoves over the shared counters.
+
+    hashes: those that core.policy.counting has its keys of users from.
+    """
+
+    def __init__(self, counters: FrequencyCounters, hashes: SipHash) -> None:
+        self._counters = counters
+        self._hashes = hashes
+
+    def move(self, app: str, from_user_id: str, into_user_id: str, now_unix_ms: int) -> None:
+        """Count for one user what was counted for another. What finds no room is not counted, but nothing fails."""
+        hashes = self._hashes.derive(f"cap user of {app}")
+        gone, stays = hashes.hash64(from_user_id), hashes.hash64(into_user_id)
+        self._counters.add_events(stays, self._counters.events_of(gone), now_unix_ms // 1_000)
+        self._counters.forget(gone)

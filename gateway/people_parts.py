@@ -1,0 +1,101 @@
+"""Users, consents and preferences: from the settings to the parts of one worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from adapters.hotstate import shared_file
+from adapters.people.marks import MARKS_BYTES, ChangeMarks
+from adapters.people.sealing import make_ring, read_ring
+from adapters.people.source import SqliteRecipients
+from adapters.people.sqlite import SqlitePeople
+from adapters.registry.sqlite import SqliteRegistry
+from core.errors import InvalidRequest
+from core.model import NotificationClass
+from core.policy.rules import AppRules
+from gateway.count_moves import CounterMoves
+from gateway.logs import get_logger
+from gateway.pipeline.clock import Clock
+from gateway.scopes import Scopes
+from gateway.services.preferences import Links, PreferenceServicer
+from gateway.services.users import UserServicer
+from gateway.settings.root import Settings
+
+MARKS_FILE = "people"
+KEY_FILE = Path("keys") / "people.json"
+
+
+class NoLinks:
+    """Stands for links where nobody could follow them."""
+
+    def make(self, app: str, user_id: str, category: str, channel: int, now_unix_ms: int) -> Links:
+        """Refuse. Raises InvalidRequest."""
+        raise InvalidRequest("app", "no links can be made: the gateway has no public address")
+
+
+class RuleShelf(dict[str, AppRules]):
+    """The rules of each app; what holds it sees those of a reload too."""
+
+    def replace(self, settings: Settings) -> None:
+        """Take the rules of new settings."""
+        fresh = {app.id: app.rules() for app in settings.apps}
+        self.clear()
+        self.update(fresh)
+
+    def spared(self, app: str) -> frozenset[str]:
+        """Return an app's categories that are no marketing, which a no to all marketing leaves alone."""
+        rules = self.get(app)
+        known = rules.categories if rules else ()
+        return frozenset(one.name for one in known if one.klass != NotificationClass.MARKETING)
+
+
+@dataclass(frozen=True, slots=True)
+class PeopleParts:
+    """What a worker has of users."""
+
+    people: SqlitePeople
+    recipients: SqliteRecipients
+    rules: RuleShelf
+    users: UserServicer
+    preferences: PreferenceServicer
+
+    def set_scopes(self, scopes: Scopes) -> None:
+        """Have the services use new scopes."""
+        self.users.set_scopes(scopes)
+        self.preferences.set_scopes(scopes)
+
+
+def key_file(settings: Settings) -> Path:
+    """Return where the keys are that seal personal data."""
+    named = settings.privacy.key_file
+    return settings.data_dir / KEY_FILE if named is None else Path(named)
+
+
+def prepare_people(settings: Settings) -> None:
+    """Make what workers find ready: keys, if none are named, and shared marks. Raises StoreFailure."""
+    path = key_file(settings)
+    if settings.privacy.key_file is None:
+        if (settings.data_dir / "people.db").exists():
+            read_ring(path)
+        elif make_ring(path):
+            get_logger("people").warning("keys_made_beside_data", path=str(path), better="privacy.key_file")
+    shared_file.create(shared_file.shared_directory(settings.data_dir) / MARKS_FILE, MARKS_BYTES)
+
+
+async def open_people(
+    settings: Settings, registry: SqliteRegistry, scopes: Scopes, counts: CounterMoves, clock: Clock
+) -> PeopleParts:
+    """Open the file of users and make the services on it. Raises StoreFailure or Unavailable."""
+    rules = RuleShelf()
+    rules.replace(settings)
+    shared = shared_file.shared_directory(settings.data_dir)
+    people = await SqlitePeople.open(
+        settings.data_dir, key_file(settings), registry, marks=ChangeMarks(shared_file.attach(shared / MARKS_FILE)),
+        spared=rules.spared, now_unix_ms=clock.unix_ms,
+    )  # fmt: skip
+    recipients = SqliteRecipients(people, registry)
+    return PeopleParts(
+        people, recipients, rules, UserServicer(people, counts, scopes, clock),
+        PreferenceServicer(people, recipients, rules, NoLinks(), scopes, clock),
+    )  # fmt: skip
