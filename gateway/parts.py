@@ -12,8 +12,8 @@ from core.token_buckets import TokenBuckets
 from gateway.channels import ChannelMaker
 from gateway.interceptors import CallInterceptor
 from gateway.metrics import Metrics
-from gateway.people_parts import PeopleParts
 from gateway.peers import Peers
+from gateway.people_parts import PeopleParts
 from gateway.pipeline.archive import Archive
 from gateway.pipeline.clock import Clock
 from gateway.pipeline.dispatch import Dispatcher
