@@ -23,6 +23,7 @@ cdef class Notification:
     cdef readonly tuple user_ids
     cdef readonly tuple targets
     cdef public object content
+    cdef public object purpose
     cdef public int open_deliveries
     cdef public int in_flight
     cdef public bint recovered
@@ -55,3 +56,4 @@ cdef class Delivery:
     cdef public bint queued
     cdef public object provider_message_id
     cdef public object exchange
+    cdef public object tally

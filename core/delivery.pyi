@@ -2,6 +2,7 @@ from array import array
 from collections.abc import Sequence
 
 from core.content.message import Content
+from core.content.purpose import Purpose
 from core.model import Target
 
 Ints = array[int] | memoryview[int]
@@ -26,6 +27,7 @@ class Notification:
     user_ids: tuple[str, ...]
     targets: tuple[Target, ...]
     content: Content | None
+    purpose: Purpose | None
     open_deliveries: int
     in_flight: int
     recovered: bool
@@ -60,6 +62,7 @@ class Delivery:
     queued: bool
     provider_message_id: str | None
     exchange: object
+    tally: object
     def __init__(
         self, notification: Notification, token: str, payload: bytes, envelope: object,
         device_key: int, registered_unix_ms: int, provider: int, route: int, flow: Flow,
@@ -74,6 +77,7 @@ def count_classes(notifications: list[Notification]) -> tuple[int, int, int, int
 def has_later(notifications: list[Notification]) -> bool: ...
 def has_users(notifications: list[Notification]) -> bool: ...
 def release_many(notifications: list[Notification]) -> None: ...
+def tallied(deliveries: list[Delivery]) -> list[int]: ...
 def take_live(deliveries: list[Delivery], now_unix_ms: int) -> list[Delivery]: ...
 def mark_submitted(deliveries: list[Delivery], count: int, now_ns: int) -> None: ...
 def mark_answered(deliveries: list[Delivery]) -> None: ...

@@ -10,6 +10,7 @@ cdef class Notification:
 
     id: 16 bytes, empty until assign_places. collapse_id: what the providers get to replace an earlier copy on the
     screen, at most 64 bytes: the caller's when collapse_given, else made from the id. content is dropped once every provider's payload is rendered.
+    purpose: a core.content.purpose.Purpose, None where class and content say all.
     open_deliveries counts what is not final yet, in_flight what is on the wire; outcome_bits has bit DeliveryState set for
     each final state seen. recovered: it comes from the journal, so what became of it before the restart is not known.
     """
@@ -70,7 +71,8 @@ cdef class Delivery:
     """One notification to one device, with the payload its provider gets.
 
     envelope is the adapter's own (headers shared by all deliveries of the notification). device_key is the token's
-    keyed hash. provider_message_id and exchange are the adapter's to set.
+    keyed hash. provider_message_id and exchange are the adapter's to set. tally: what is reserved for it against
+    frequency caps, None where nothing is.
     """
 
     def __init__(
@@ -160,6 +162,16 @@ def release_many(list notifications not None):
         notification.content = None
         notification.targets = ()
         notification.user_ids = ()
+
+
+def tallied(list deliveries not None):
+    """Return the places of the deliveries for which something is reserved."""
+    cdef Py_ssize_t i
+    cdef list places = []
+    for i in range(len(deliveries)):
+        if (<Delivery> deliveries[i]).tally is not None:
+            places.append(i)
+    return places
 
 
 def take_live(list deliveries not None, int64_t now_unix_ms):

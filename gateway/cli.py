@@ -18,6 +18,7 @@ from gateway.commands import (
     send,
     serve,
     simulate,
+    templates,
     top,
     worker,
 )
@@ -49,6 +50,7 @@ app.command("receipts")(receipts.receipts)
 app.command("top")(top.top)
 app.add_typer(devices.app)
 app.add_typer(holds.app)
+app.add_typer(templates.app)
 app.add_typer(config.app)
 app.add_typer(keys.app)
 app.add_typer(monitoring.app)

@@ -11,6 +11,7 @@ from core.delivery import Notification
 from core.errors import InvalidRequest
 from core.model import Environment, Provider, PushType, Target
 from gateway.convert_options import apns_options, fcm_options
+from gateway.convert_purpose import to_purpose
 from gateway.fields import bounded, check_token, deep_link, header_safe, https_url, required, timestamp_unix_ms
 from gateway.quick_read import QuickReader
 from protos.walletpush.v1 import notification_pb2 as pb
@@ -71,16 +72,20 @@ def to_notification(
     if kind == "content":
         content = _content(msg)
         push_type = _push_type(msg.push_type, content)
+    elif kind == "template":
+        content, push_type = _template(msg), PushType.ALERT
     else:
         content, push_type = _wallet_pass(msg, kind), PushType.BACKGROUND
     send_at, expires = _times(msg, now_unix_ms)
     campaign = msg.campaign_id
     if campaign:
         bounded("campaign_id", campaign, 64)
-    return Notification(
+    notification = Notification(
         scope.tenant, app, campaign, klass, push_type, _collapse_id(msg, kind), now_unix_ms, send_at, expires,
         scope.tenant_tag, scope.app_tags[app], users, explicit, content,
     )
+    notification.purpose = to_purpose(msg)
+    return notification
 
 
 def to_target(device: pb.DeviceToken, providers: frozenset[int]) -> Target:
@@ -194,9 +199,16 @@ def _push_type(asked: int, content: Content) -> PushType:
     return push_type
 
 
+def _template(msg: pb.Notification) -> Content:
+    if msg.push_type not in (0, PushType.ALERT):
+        raise InvalidRequest("push_type", "a template is always shown: an alert")
+    apns = apns_options(msg.apns) if msg.HasField("apns") else None
+    return Content(apns=apns, fcm=fcm_options(msg.fcm) if msg.HasField("fcm") else None)
+
+
 def _wallet_pass(msg: pb.Notification, kind: str | None) -> Content:
     if kind is None:
-        raise InvalidRequest("message", "one of content and wallet_pass is required")
+        raise InvalidRequest("message", "one of content, template and wallet_pass is required")
     passes = msg.wallet_pass
     pass_type_id = required("wallet_pass.pass_type_id", passes.pass_type_id, 128)
     if not header_safe("wallet_pass.pass_type_id", pass_type_id, 128).startswith("pass."):

@@ -26,6 +26,7 @@ COUNTERS = {
     "duplicate": Spec("walletpush_notifications_duplicate", ("class",), "Notifications whose key was known."),
     "rejected": Spec("walletpush_notifications_rejected", ("reason",), "Notifications refused, by error."),
     "suppressed": Spec("walletpush_deliveries_suppressed", ("class", "reason"), "Deliveries not made, by reason."),
+    "deferred": Spec("walletpush_deliveries_deferred", ("class", "reason"), "Users told to wait by a rule, by reason."),
     "expired": Spec("walletpush_deliveries_expired", ("class",), "Deliveries too late to be sent."),
     "cancelled": Spec("walletpush_deliveries_cancelled", ("class",), "Deliveries withdrawn by their caller."),
     "sent": Spec("walletpush_deliveries_sent", ROUTE, "Requests written to a provider, retries included."),
@@ -148,6 +149,10 @@ class Metrics:
     def suppressed(self, klass: NotificationClass | int, reason: str, n: int) -> None:
         """Count deliveries that policy stopped."""
         self._counters["suppressed"].child(klass, reason).inc(n)
+
+    def deferred(self, klass: NotificationClass | int, reason: str, n: int) -> None:
+        """Count users of notifications whom a rule told to wait."""
+        self._counters["deferred"].child(klass, reason).inc(n)
 
     def expired(self, klass: NotificationClass | int, n: int) -> None:
         """Count deliveries that were too late."""

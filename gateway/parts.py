@@ -25,6 +25,7 @@ from gateway.pipeline.revival import Reviver
 from gateway.pipeline.routes import Routes
 from gateway.pipeline.schedule import Schedule
 from gateway.pipeline.settle import Settler
+from gateway.policy_parts import PolicyParts
 from gateway.scopes import Scopes
 from gateway.server import PublicServer, WorkerSocket
 from gateway.services.delivery import DeliveryServicer
@@ -59,6 +60,7 @@ class Parts:
     delivery: DeliveryServicer
     devices: DeviceServicer
     people: PeopleParts
+    policy: PolicyParts
     siblings: WorkerServicer
     buckets: TokenBuckets
     dedup: DedupWindow
@@ -73,5 +75,6 @@ class Parts:
         self.delivery.set_scopes(scopes)
         self.devices.set_scopes(scopes)
         self.people.set_scopes(scopes)
+        self.policy.set_scopes(scopes)
         self.siblings.set_scopes(scopes)
         self.reviver.set_scopes(scopes)

@@ -67,6 +67,7 @@ class Reloader:
             parts.dispatcher.wake(route)
         await asyncio.to_thread(parts.people.people.reload_keys)
         parts.people.rules.replace(fresh)
+        parts.policy.set_rules(fresh)
         rules = rule_book(fresh, self._rates)
         parts.buckets.set_rules(rules.rates)
         parts.flows.set_rules(rules)

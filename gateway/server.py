@@ -16,22 +16,28 @@ from gateway.interceptors import CallInterceptor
 from gateway.peers import socket_of
 from gateway.services.delivery import DeliveryServicer
 from gateway.services.devices import DeviceServicer
+from gateway.services.policy import PolicyServicer
 from gateway.services.preferences import PreferenceServicer
+from gateway.services.templates import TemplateServicer
 from gateway.services.users import UserServicer
 from gateway.services.workers import WorkerServicer
 from gateway.settings.components import ServerSettings
 from protos.walletpush.internal.v1.worker_pb2_grpc import add_WorkerServiceServicer_to_server
-from protos.walletpush.v1 import delivery_pb2, device_pb2, preference_pb2, user_pb2
+from protos.walletpush.v1 import delivery_pb2, device_pb2, policy_pb2, preference_pb2, template_pb2, user_pb2
 from protos.walletpush.v1.delivery_pb2_grpc import add_DeliveryServiceServicer_to_server
 from protos.walletpush.v1.device_pb2_grpc import add_DeviceServiceServicer_to_server
+from protos.walletpush.v1.policy_pb2_grpc import add_PolicyServiceServicer_to_server
 from protos.walletpush.v1.preference_pb2_grpc import add_PreferenceServiceServicer_to_server
+from protos.walletpush.v1.template_pb2_grpc import add_TemplateServiceServicer_to_server
 from protos.walletpush.v1.user_pb2_grpc import add_UserServiceServicer_to_server
 
 DELIVERY = delivery_pb2.DESCRIPTOR.services_by_name["DeliveryService"].full_name
 DEVICES = device_pb2.DESCRIPTOR.services_by_name["DeviceService"].full_name
 USERS = user_pb2.DESCRIPTOR.services_by_name["UserService"].full_name
 PREFERENCES = preference_pb2.DESCRIPTOR.services_by_name["PreferenceService"].full_name
-_SERVICES = (DELIVERY, DEVICES, USERS, PREFERENCES, "")
+TEMPLATES = template_pb2.DESCRIPTOR.services_by_name["TemplateService"].full_name
+POLICY = policy_pb2.DESCRIPTOR.services_by_name["PolicyService"].full_name
+_SERVICES = (DELIVERY, DEVICES, USERS, PREFERENCES, TEMPLATES, POLICY, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,8 @@ class Services:
     devices: DeviceServicer
     users: UserServicer
     preferences: PreferenceServicer
+    templates: TemplateServicer
+    policy: PolicyServicer
 
 
 class PublicServer:
@@ -59,6 +67,8 @@ class PublicServer:
         add_DeviceServiceServicer_to_server(services.devices, self._server)  # type: ignore[no-untyped-call]
         add_UserServiceServicer_to_server(services.users, self._server)  # type: ignore[no-untyped-call]
         add_PreferenceServiceServicer_to_server(services.preferences, self._server)  # type: ignore[no-untyped-call]
+        add_TemplateServiceServicer_to_server(services.templates, self._server)  # type: ignore[no-untyped-call]
+        add_PolicyServiceServicer_to_server(services.policy, self._server)  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (*_SERVICES[:-1], health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)

@@ -47,6 +47,7 @@ from gateway.pipeline.intake import Intake
 from gateway.pipeline.limits import RuleBook, Scope
 from gateway.pipeline.planning import Planner
 from gateway.pipeline.queue import DeliveryQueue
+from gateway.pipeline.reading import GeneralReader
 from gateway.pipeline.restore import restore_own
 from gateway.pipeline.retire import Retirer
 from gateway.pipeline.retries import RetryWheel
@@ -55,6 +56,7 @@ from gateway.pipeline.routes import Route, Routes
 from gateway.pipeline.schedule import Schedule
 from gateway.pipeline.settle import Settler
 from gateway.pipeline.underway import Underway
+from gateway.policy_parts import PolicyParts, Ways, open_policy
 from gateway.scopes import Scopes
 from gateway.secret import load_secret
 from gateway.server import PublicServer, Services, WorkerSocket
@@ -187,15 +189,17 @@ async def assemble(settings: Settings, number: int, tasks: asyncio.TaskGroup, *,
     """Open the stores and wire one worker. Raises PushError when something cannot be opened."""
     base = await _open(settings, number)
     sending = _wire_sending(base)
-    taking = _wire_taking(base, sending, tasks)
-    scopes, peers = taking.scopes, Peers(settings.data_dir / "run")
+    scopes, peers = Scopes(providers_of(settings), base.secret.derive("tags")), Peers(settings.data_dir / "run")
+    moves = CounterMoves(base.counters, base.secret.derive("policy"))
+    people = await open_people(settings, base.registry, scopes, moves, base.clock)
+    hashes = base.secret.derive("policy")
+    policy = await open_policy(settings, people, base.counters, hashes, scopes, _ways(base, sending))
+    taking = _wire_taking(base, sending, policy, scopes, tasks)
     tracking = Tracking(archive=taking.archive, canceller=taking.canceller, peers=peers, scopes=scopes, number=number)
     interceptor = CallInterceptor(CallerBook(settings.callers), base.metrics, base.tracer)
     delivery = DeliveryServicer(taking.intake, tracking, scopes)
     devices = DeviceServicer(base.registry, scopes, base.clock)
-    moves = CounterMoves(base.counters, base.secret.derive("policy"))
-    people = await open_people(settings, base.registry, scopes, moves, base.clock)
-    services = Services(delivery, devices, people.users, people.preferences)
+    services = Services(delivery, devices, people.users, people.preferences, policy.templates, policy.explaining)
     siblings = WorkerServicer(taking.canceller, scopes, sending.retirer)
     return Parts(
         number=number, journal=base.journal, registry=base.registry, archive=taking.archive, routes=sending.routes,
@@ -204,8 +208,15 @@ async def assemble(settings: Settings, number: int, tasks: asyncio.TaskGroup, *,
         reviver=taking.reviver, tracking=tracking, peers=peers, interceptor=interceptor, metrics=base.metrics,
         socket=WorkerSocket(settings.data_dir / "run", number, siblings), clock=base.clock, delivery=delivery,
         devices=devices, siblings=siblings, buckets=base.buckets, dedup=base.dedup, tags=base.secret.derive("tags"),
-        tracer=base.tracer, people=people,
+        tracer=base.tracer, people=people, policy=policy,
         server=PublicServer(settings.server, interceptor, services) if listening else None,
+    )  # fmt: skip
+
+
+def _ways(base: _Base, sending: _Sending) -> Ways:
+    return Ways(
+        sending.routes, sending.flows, sending.queue, sending.dispatcher, sending.settler,
+        base.secret.derive("devices"), base.metrics, base.clock,
     )  # fmt: skip
 
 
@@ -244,7 +255,6 @@ class _Sending:
 class _Taking:
     """From the callers to the lanes."""
 
-    scopes: Scopes
     schedule: Schedule
     reviver: Reviver
     archive: Archive
@@ -291,13 +301,15 @@ def _wire_sending(base: _Base) -> _Sending:
     return _Sending(routes, queue, flows, retirer, settler, dispatcher, channels)
 
 
-def _wire_taking(base: _Base, sending: _Sending, tasks: asyncio.TaskGroup) -> _Taking:
+def _wire_taking(
+    base: _Base, sending: _Sending, policy: PolicyParts, scopes: Scopes, tasks: asyncio.TaskGroup
+) -> _Taking:
     own, clock, metrics, journal = base.settings.dispatch, base.clock, base.metrics, base.journal
-    schedule, scopes = Schedule(clock), Scopes(providers_of(base.settings), base.secret.derive("tags"))
+    schedule = Schedule(clock)
     planner = Planner(
         registry=base.registry, routes=sending.routes, queue=sending.queue, flows=sending.flows,
         settler=sending.settler, dispatcher=sending.dispatcher, underway=base.underway, schedule=schedule,
-        hasher=base.secret.derive("devices"), metrics=metrics, clock=clock, tracer=base.tracer,
+        hasher=base.secret.derive("devices"), metrics=metrics, clock=clock, tracer=base.tracer, gates=policy.gates,
     )  # fmt: skip
     reviver = Reviver(
         journal=journal, scopes=scopes, underway=base.underway, planner=planner, settler=sending.settler,
@@ -306,16 +318,16 @@ def _wire_taking(base: _Base, sending: _Sending, tasks: asyncio.TaskGroup) -> _T
     archive = archive_of(base.settings.data_dir)
     canceller = Canceller(
         journal=journal, underway=base.underway, schedule=schedule, reviver=reviver, settler=sending.settler,
-        archive=archive,
+        archive=archive, waiting=policy.gates,
     )  # fmt: skip
     intake = Intake(
         journal=journal, dedup=base.dedup, hasher=base.secret.derive("idempotency"),
         admission=Admission(own.max_pending, own.marketing_share, own.service_share),
         precheck=lambda notification: check_content(sending.routes, notification),
-        pending=lambda: sending.queue.in_use, accepted=planner.accept, tasks=tasks, metrics=metrics, clock=clock,
-        tracer=base.tracer,
+        reader=GeneralReader(policy.purposes), pending=lambda: sending.queue.in_use + len(policy.deferrals),
+        accepted=planner.accept, tasks=tasks, metrics=metrics, clock=clock, tracer=base.tracer,
     )  # fmt: skip
-    return _Taking(scopes, schedule, reviver, archive, canceller, intake)
+    return _Taking(schedule, reviver, archive, canceller, intake)
 
 
 def make_tracer(settings: Settings, number: int, metrics: Metrics, clock: SystemClock) -> OtelTracer | None:

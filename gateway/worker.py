@@ -75,6 +75,7 @@ class Worker:
             "retire": parts.retirer.run(),
             "sweep": parts.dispatcher.sweep(),
             "schedule": parts.schedule.run(parts.reviver.release),
+            "deferrals": parts.policy.deferrals.run(parts.policy.gates.plan_due),
             "observe": Observer(parts).run(),
             "watch": LoopWatch(parts.metrics).run(),
         }
@@ -108,6 +109,7 @@ class Worker:
         parts.archive.close()
         if parts.tracer is not None:
             await parts.tracer.close()
+        await parts.policy.store.close()
         await parts.people.people.close()
         await parts.registry.close()
         await parts.journal.close()

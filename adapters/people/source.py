@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from adapters.people.sqlite import SqlitePeople
 from adapters.registry.sqlite import SqliteRegistry
+from core.model import Target
 from core.policy.people import Recipient, UserDevice
 
 
@@ -23,6 +24,10 @@ class SqliteRecipients:
     async def user_devices(self, app: str, user_ids: Sequence[str]) -> Mapping[str, list[UserDevice]]:
         """Return the devices of up to 10,000 users; a user without any is not in the answer. Raises Unavailable."""
         return await self._registry.user_devices(app, user_ids)
+
+    async def owners(self, app: str, targets: Sequence[Target]) -> Mapping[tuple[int, str], tuple[str, UserDevice]]:
+        """Return whose devices up to 10,000 tokens are; unknown ones are not in the answer. Raises Unavailable."""
+        return await self._registry.owners(app, targets)
 
     async def minds_transactional(self, app: str) -> bool:
         """Tell whether any user of the app holds back transactional notifications. Raises Unavailable."""

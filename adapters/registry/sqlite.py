@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 
 from adapters.journal.group_commit import GroupCommit
 from adapters.journal.sqlite_file import make_directory, open_readable, open_writable, waited_lock
+from adapters.registry.owners import read_owners
 from adapters.registry.statements import COUNT, LIST_DEVICES, REGISTRY, TARGETS_OF, USER_DEVICES
 from adapters.registry.store import Change, Move, Register, RegistryStore, Remove, engine_of, mapped_errors
 from core.errors import Unavailable
@@ -97,6 +98,14 @@ class SqliteRegistry:
         """Return the devices of up to 10,000 users with what policy asks of them; raises as devices_of does."""
         check_batch(user_ids)
         return await self._read(partial(read_user_devices, self._reader, app, user_ids)) if user_ids else {}
+
+    async def owners(self, app: str, targets: Sequence[Target]) -> Mapping[tuple[int, str], tuple[str, UserDevice]]:
+        """Return user and device by (provider, token), of up to 10,000 tokens; unknown ones are not in the answer.
+
+        Raises ValueError for more, Unavailable if the registry cannot be read.
+        """
+        check_batch([target.token for target in targets])
+        return await self._read(partial(read_owners, self._reader, app, targets)) if targets else {}
 
     async def list_devices(self, app: str, user_id: str) -> list[Device]:
         """Return a user's devices, newest registration first. Raises Unavailable if they cannot be read."""

@@ -12,30 +12,16 @@ from functools import lru_cache
 from babel import Locale
 from babel.numbers import format_currency, get_currency_precision, list_currencies
 
+from core.content.amounts import AmountFormat
 from core.content.locales import Tag, babel_locale
 
 # ISO 4217 list one, 2024; every other currency has two.
 _EXPONENTS = {
     **dict.fromkeys(
-        [
-            "BIF",
-            "CLP",
-            "DJF",
-            "GNF",
-            "ISK",
-            "JPY",
-            "KMF",
-            "KRW",
-            "PYG",
-            "RWF",
-            "UGX",
-            "UYI",
-            "VND",
-            "VUV",
-            "XAF",
-            "XOF",
-            "XPF",
-        ],
+        (
+            "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF",
+            "XOF", "XPF",
+        ),
         0,
     ),
     **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
@@ -44,13 +30,11 @@ _EXPONENTS = {
 # XXX is no currency, XTS one for tests.
 _CURRENCIES: frozenset[str] = frozenset(list_currencies() - {"XXX", "XTS"})
 _SAMPLE = Decimal(1)
-_THREES = (3, 3)
-_FIRST_GROUPED = 1_000
 
 
 def is_currency(code: str) -> bool:
     """Tell whether CLDR knows this ISO 4217 code."""
-    return code in _CURRENCIES
+    return isinstance(code, str) and code in _CURRENCIES
 
 
 def exponent(currency: str) -> int:
@@ -63,43 +47,20 @@ def major_units(minor_units: int, currency: str) -> Decimal:
     return Decimal(minor_units).scaleb(-exponent(currency))
 
 
-class MoneyFormat:
-    """Writes amounts of one currency in one locale."""
-
-    __slots__ = ("_digits", "_grouping", "_minus", "_plus", "_point", "_scale", "_separator", "_short")
-
-    def __init__(self, locale: Locale, currency: str) -> None:
-        self._digits = exponent(currency)
-        self._scale = 10**self._digits
-        # Where CLDR shows fewer digits than there are, zeros are left out, as it would.
-        self._short = get_currency_precision(currency) == 0
-        self._grouping: tuple[int, int] = locale.currency_formats["standard"].grouping
-        symbols = locale.number_symbols["latn"]
-        self._point: str = symbols.get("currencyDecimal") or symbols["decimal"]
-        self._separator: str = symbols.get("currencyGroup") or symbols["group"]
-        self._plus = _affixes(locale, currency, _SAMPLE)
-        self._minus = _affixes(locale, currency, -_SAMPLE)
-
-    def text(self, minor_units: int) -> str:
-        """Write an amount."""
-        if minor_units >= 0:
-            before, after = self._plus
-        else:
-            before, after = self._minus
-            minor_units = -minor_units
-        whole, rest = divmod(minor_units, self._scale)
-        digits = f"{whole:,}" if self._grouping == _THREES else _grouped(str(whole), *self._grouping)
-        if self._separator != "," and whole >= _FIRST_GROUPED:
-            digits = digits.replace(",", self._separator)
-        if self._digits == 0 or (self._short and not rest):
-            return before + digits + after
-        return f"{before}{digits}{self._point}{rest:0{self._digits}}{after}"
-
-
 @lru_cache(maxsize=1_024)
-def money_format(tag: Tag, currency: str) -> MoneyFormat:
+def money_format(tag: Tag, currency: str) -> AmountFormat:
     """Return the format of a currency in a locale."""
-    return MoneyFormat(babel_locale(tag), currency)
+    locale = babel_locale(tag)
+    symbols = locale.number_symbols["latn"]
+    return AmountFormat(
+        (*_affixes(locale, currency, _SAMPLE), *_affixes(locale, currency, -_SAMPLE)),
+        symbols.get("currencyDecimal") or symbols["decimal"],
+        symbols.get("currencyGroup") or symbols["group"],
+        locale.currency_formats["standard"].grouping,
+        exponent(currency),
+        # Where CLDR shows no digits, zeros are left out, as it would.
+        short=get_currency_precision(currency) == 0,
+    )
 
 
 def _affixes(locale: Locale, currency: str, sample: Decimal) -> tuple[str, str]:
@@ -114,12 +75,3 @@ def _affixes(locale: Locale, currency: str, sample: Decimal) -> tuple[str, str]:
     if after and after[0].isalpha():
         after = "\xa0" + after
     return before, after
-
-
-def _grouped(digits: str, first: int, other: int) -> str:
-    """Put commas between groups: the last of `first` digits, all before it of `other`."""
-    head, groups = digits[:-first], [digits[-first:]]
-    while head:
-        groups.append(head[-other:])
-        head = head[:-other]
-    return ",".join(reversed(groups))

@@ -9,6 +9,7 @@ import regex
 from liquid.exceptions import LiquidError
 
 from core.content.compiling import LINKS, MEDIA, CompiledBody, CompiledText
+from core.content.filling import Binder
 from core.content.filters import Scope
 from core.content.formats import Formats
 from core.content.limits import MAX_LABEL_BYTES, MAX_OUTPUT_BYTES, PUSH_BODY_MAX_BYTES, PUSH_TITLE_MAX_BYTES
@@ -20,7 +21,7 @@ from core.content.rendered import NotRendered, Reader, Refusal, Rendered
 from core.content.segments import Fill, fill
 from core.content.templates import SOURCES, Button, Field, Values
 from core.content.truncation import byte_count, truncate_bytes
-from core.content.values import MissingValue, WrongValue, bind
+from core.content.values import MissingValue, WrongValue
 from core.policy.people import Channel
 
 _RTL = regex.compile(r"[\p{Script=Arabic}\p{Script=Hebrew}\p{Script=Syriac}\p{Script=Thaana}\p{Script=Nko}]")
@@ -52,12 +53,13 @@ class Plan:
     A row has the columns of Rendered, and behind them a label and a link for each button.
     """
 
-    __slots__ = ("_buttons", "_currency", "_inputs", "_names", "_programs", "_row", "_segments")
+    __slots__ = ("_binder", "_buttons", "_currency", "_inputs", "_names", "_programs", "_row", "_segments")
 
     def __init__(
         self, body: CompiledBody, channel: Channel, tag: Tag | None, reader: Reader, links: LinkPolicy
     ) -> None:
         self._inputs = body.inputs
+        self._binder = Binder(body.inputs)
         self._names = tuple((*_name_parts(one.name), one.type is None) for one in body.inputs)
         self._currency = reader.currency
         self._segments: list[tuple[Fill, int, _Cell]] = []
@@ -83,7 +85,7 @@ class Plan:
         """Render one message; what is wrong with its values is an answer, not an error."""
         name = ""
         try:
-            bound = bind(self._inputs, values, self._currency)
+            bound = self._binder.bind(values, self._currency)
             row = self._row.copy()
             for make, short, cell in self._segments:
                 name = cell.name

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from core.content.compiling import Compiled, CompiledBody, compile_source
 from core.content.faults import Fault
+from core.content.filling import Binder
 from core.content.links import HTTPS_ONLY, LinkPolicy
 from core.content.liquid import Program
 from core.content.locales import Tag, fallbacks, parse_tag
@@ -17,7 +18,7 @@ from core.content.planning import Plan
 from core.content.privacy import Privacy
 from core.content.rendered import NotRendered, Reader, Refusal, Rendered, RenderItem
 from core.content.templates import SOURCES, TemplateSource, Values
-from core.content.values import Input, MissingValue, WrongValue, bind
+from core.content.values import Input, MissingValue, WrongValue
 from core.errors import ContentRefused
 from core.policy.people import Channel
 
@@ -133,7 +134,7 @@ def _value_fault(one: Input, values: Values, currency: str) -> Fault | None:
     if one.source != 0:
         return None
     try:
-        bind((one,), values, currency)
+        Binder((one,)).bind(values, currency)
     except MissingValue:
         return Fault(f"variables[{one.name}]", "is missing")
     except WrongValue as exc:

@@ -7,6 +7,7 @@ uses, so that both ways give the same text; tests hold them to it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from liquid.ast import BlockNode
@@ -18,13 +19,14 @@ from liquid.builtin.tags.if_tag import IfNode
 from liquid.builtin.tags.unless_tag import UnlessNode
 
 from core.content import masks
+from core.content.amounts import AmountWriter
 from core.content.conditions import Condition, Reads, can_decide, decide
+from core.content.filling import AMOUNT, ITSELF, ITSELF_IF_ASCII, WRITTEN, Filler
 from core.content.filters import FILTERS
 from core.content.liquid import ValueNode, Writing
 from core.content.money import money_format
 from core.content.templates import VariableType
 from core.content.values import MissingValue
-from core.values import Money
 
 if TYPE_CHECKING:
     from liquid.ast import Node
@@ -129,44 +131,17 @@ def fill(pieces: Sequence[Piece], inputs: Sequence[Input], writing: Writing) -> 
     It raises MissingValue, FilterFault or TypeError.
     """
     parts: list[object] = []
-    slots: list[tuple[int, int, Write | None]] = []
+    gaps: list[tuple[int, int, int, Write | None]] = []
     branches: list[tuple[int, Fill]] = []
     index_of = {one.name: index for index, one in enumerate(inputs)}
     for at, piece in enumerate(pieces):
         if isinstance(piece, Slot) and not (piece.hidden and writing.scope.locked):
-            slots.append((at, index_of[piece.name], _writer(piece, inputs[index_of[piece.name]], writing)))
+            index = index_of[piece.name]
+            gaps.append((at, index, *_writer(piece, inputs[index], writing)))
         elif isinstance(piece, Branch):
             branches.append((at, _chooser(piece, inputs, index_of, writing)))
         parts.append(masks.HIDDEN if isinstance(piece, Slot) else piece)
-    return _flat(parts, slots) if not branches else _branching(parts, slots, branches)
-
-
-def _flat(parts: list[object], slots: list[tuple[int, int, Write | None]]) -> Fill:
-    if not slots:
-        text = "".join(map(str, parts))
-        return lambda bound: text
-
-    def filled(bound: list[object]) -> str:
-        texts = parts.copy()
-        for at, index, write in slots:
-            texts[at] = bound[index] if write is None else write(bound[index])
-        return "".join(texts)  # type: ignore[arg-type]  # all are str once the slots are filled
-
-    return filled
-
-
-def _branching(
-    parts: list[object], slots: list[tuple[int, int, Write | None]], branches: list[tuple[int, Fill]]
-) -> Fill:
-    def filled(bound: list[object]) -> str:
-        texts = parts.copy()
-        for at, index, write in slots:
-            texts[at] = bound[index] if write is None else write(bound[index])
-        for at, choose in branches:
-            texts[at] = choose(bound)
-        return "".join(texts)  # type: ignore[arg-type]  # all are str once the slots are filled
-
-    return filled
+    return Filler(parts, gaps, branches)
 
 
 def _chooser(branch: Branch, inputs: Sequence[Input], index_of: Mapping[str, int], writing: Writing) -> Fill:
@@ -190,33 +165,23 @@ def _chooser(branch: Branch, inputs: Sequence[Input], index_of: Mapping[str, int
     return chosen
 
 
-def _writer(slot: Slot, read: Input, writing: Writing) -> Write | None:
-    """Return what turns a value into its text, None where the value is that text."""
+def _writer(slot: Slot, read: Input, writing: Writing) -> tuple[int, Write | None]:
+    """Return how a gap is filled, and by what."""
     escape = None if slot.verbatim else writing.escape
     isolate = writing.isolate if slot.isolated else None
     never_missing = read.required or read.default is not None
     if escape is None and never_missing:
         if read.type in (VariableType.TEXT, VariableType.URL) and not slot.filters:
-            return isolate  # type: ignore[return-value]  # values of these types are str
+            return _text_writer(isolate)
         if read.type is VariableType.MONEY and slot.filters in ((), (("money", ()),)):
-            return _money_writer(writing)
-    return _filtered_writer(slot, read, writing, isolate, escape)
+            return AMOUNT, AmountWriter(partial(money_format, writing.scope.formats.tag))
+    return WRITTEN, _filtered_writer(slot, read, writing, isolate, escape)
 
 
-def _money_writer(writing: Writing) -> Write:
-    tag = writing.scope.formats.tag
-    # One entry for each currency that CLDR knows, at most.
-    by_currency: dict[str, Callable[[int], str]] = {}
-
-    def money(value: object) -> str:
-        assert isinstance(value, Money)
-        minor_units, currency = value
-        text = by_currency.get(currency)
-        if text is None:
-            text = by_currency[currency] = money_format(tag, currency).text
-        return text(minor_units)
-
-    return money
+def _text_writer(isolate: Change | None) -> tuple[int, Write | None]:
+    if isolate is None:
+        return ITSELF, None
+    return (ITSELF_IF_ASCII if isolate("a") == "a" else WRITTEN), isolate  # type: ignore[return-value]  # values are str
 
 
 def _filtered_writer(slot: Slot, read: Input, writing: Writing, isolate: Change | None, escape: Change | None) -> Write:

@@ -12,7 +12,7 @@ import regex
 from core.content.limits import MAX_INTEGER, MAX_LIST_ITEMS, MAX_TEXT_BYTES
 from core.content.links import LinkPolicy, link_fault
 from core.content.money import is_currency
-from core.content.templates import SOURCES, Values, Variable, VariableType
+from core.content.templates import SOURCES, Variable, VariableType
 from core.content.truncation import byte_count
 from core.values import Moment, Money
 
@@ -63,28 +63,6 @@ def source_of(name: str) -> tuple[int, str]:
     """Split a variable's name into the place of its source in Values and its key there."""
     prefix, dot, key = name.partition(".")
     return (SOURCES.index(prefix), key) if dot else (0, name)
-
-
-def bind(inputs: tuple[Input, ...], values: Values, currency: str) -> list[object]:
-    """Return the typed values of inputs, None where an optional one is missing.
-
-    Raises MissingValue or WrongValue, both with the variable's name.
-    """
-    bound: list[object] = []
-    for name, source, key, _, required, default, read in inputs:
-        value: object = values[source].get(key)
-        if value is None:
-            value = default
-        if value is None:
-            if required:
-                raise MissingValue(name)
-            bound.append(None)
-            continue
-        try:
-            bound.append(read(value, currency))
-        except WrongValue as exc:
-            raise WrongValue(f"{name} {exc}") from None
-    return bound
 
 
 def _text(value: object, _: str) -> str:

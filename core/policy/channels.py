@@ -42,9 +42,10 @@ def choose(
         found = _considered(channel, category, recipient, devices, now_unix_ms)
         if found.gate == Gate.CHANNEL:
             return found
-        if found.gate == Gate.PERMISSION and message.urgent and unreached is None:
+        if found.gate == Gate.PERMISSION and message.urgent:
             stop = _will_stop(channel, category, recipient, now_unix_ms)
-            unreached = _OPEN[channel] if stop is None else None
+            unreached = unreached or (_OPEN[channel] if stop is None else None)
+            found = stop or found
         first = first or found
     return unreached or first or _OPEN[channels[0]]
 

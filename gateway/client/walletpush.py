@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from gateway.client.answers import Accepted, Receipts, accepted
 from gateway.client.channel import key_metadata, open_channel
 from gateway.client.errors import Closed, Failed, Transient, WalletpushError, about, from_status
@@ -15,6 +17,7 @@ from gateway.client.options import Batching, FlowControl, Retry, Tls
 from gateway.client.outbox import Outbox
 from gateway.client.retrying import pause_s, retrying
 from gateway.client.stream import Stream
+from gateway.client.templates import Templates
 from gateway.client.tracing import trace_metadata
 from gateway.client.wire import new_key
 from protos.walletpush.v1 import delivery_pb2 as pb
@@ -22,6 +25,8 @@ from protos.walletpush.v1 import device_pb2
 from protos.walletpush.v1.delivery_pb2_grpc import DeliveryServiceStub
 from protos.walletpush.v1.device_pb2_grpc import DeviceServiceStub
 from protos.walletpush.v1.notification_pb2 import DeviceToken, Notification
+from protos.walletpush.v1.policy_pb2 import ExplainNotificationRequest, ExplainNotificationResponse
+from protos.walletpush.v1.policy_pb2_grpc import PolicyServiceStub
 from protos.walletpush.v1.receipt_pb2 import NotificationReceipt
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
@@ -54,6 +59,8 @@ class Walletpush:
         self._channel = open_channel(address, tls, insecure=insecure)
         self._deliveries = DeliveryServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._devices = DeviceServiceStub(self._channel)  # type: ignore[no-untyped-call]
+        self._policy = PolicyServiceStub(self._channel)  # type: ignore[no-untyped-call]
+        self.templates = Templates(self._channel, self._call)
         self._outbox = Outbox(batching, flow_control, retry)
         self._stream = Stream(self._channel, self._metadata, self._outbox, retry)
         self._sender: asyncio.Task[None] | None = None
@@ -160,6 +167,12 @@ class Walletpush:
         request = device_pb2.ListDevicesRequest(app=app, user_id=user_id)
         answer: device_pb2.ListDevicesResponse = await self._call(self._devices.ListDevices, request)
         return list(answer.devices)
+
+    async def explain(self, notification: Notification, at: Timestamp | None = None) -> ExplainNotificationResponse:
+        """Take a notification for one user through every gate, now or at another time; nothing is sent or counted."""
+        request = ExplainNotificationRequest(notification=notification, time=at)
+        answer: ExplainNotificationResponse = await self._call(self._policy.ExplainNotification, request)
+        return answer
 
     async def _send_calls(self, keyed: Sequence[Notification]) -> list[Accepted | WalletpushError]:
         outcomes: list[Accepted | WalletpushError] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -89,7 +90,7 @@ def preview(
     if f"CHANNEL_{channel.upper()}" not in names:
         raise CommandFailed(f"no channel is called {channel}", BAD_USAGE)
     request = pb.PreviewTemplateRequest(
-        app=app, channel=Channel.Value(f"CHANNEL_{channel.upper()}"), user_id=user, locale=locale, masked=masked
+        app=app, channel=f"CHANNEL_{channel.upper()}", user_id=user, locale=locale, masked=masked
     )
     if template.endswith(".toml"):
         request.template.CopyFrom(read_template(Path(template)))
@@ -111,14 +112,18 @@ def read_template(path: Path) -> pb.Template:
     from protos.walletpush.v1 import template_pb2 as pb
 
     try:
-        return ParseDict(_worded(tomllib.loads(path.read_text("utf-8"))), pb.Template())
+        return ParseDict(_fields(tomllib.loads(path.read_text("utf-8"))), pb.Template())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ParseError) as error:
         raise CommandFailed(f"{path}: {error}", BAD_USAGE) from error
 
 
+def _fields(told: Mapping[str, object]) -> dict[str, object]:
+    return {name: _worded(value, name) for name, value in told.items()}
+
+
 def _worded(told: object, key: str = "") -> object:
     if isinstance(told, dict):
-        return {name: _worded(value, name) for name, value in told.items()}
+        return _fields(told)
     if isinstance(told, list):
         return [_worded(value) for value in told]
     if isinstance(told, str) and key in _PREFIXES and told.islower():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from core.delivery import Notification
 from core.errors import UnknownNotification
@@ -25,12 +25,19 @@ class Cancelled(NamedTuple):
     state: NotificationState
 
 
+class WaitingUsers(Protocol):
+    """Who knows the users whom a gate told to wait."""
+
+    def cancel(self, notification: Notification) -> None:
+        """End what waits for a notification that was cancelled."""
+
+
 class Canceller:
     """Cancels by the journal's place that an id names."""
 
     def __init__(
         self, *, journal: Journal, underway: Underway, schedule: Schedule, reviver: Reviver,
-        settler: Settler, archive: Archive,
+        settler: Settler, archive: Archive, waiting: WaitingUsers | None = None,
     ) -> None:  # fmt: skip
         self._journal = journal
         self._underway = underway
@@ -38,13 +45,17 @@ class Canceller:
         self._reviver = reviver
         self._settler = settler
         self._archive = archive
+        self._waiting = waiting
 
     async def cancel(self, notification_id: bytes, scope: Scope) -> Cancelled:
         """Cancel a notification of the scope's tenant. Raises UnknownNotification if it has none with this id."""
         _, _, segment, index = parse_id(notification_id)
         notification = self._underway.find(segment, index)
         if notification is not None:
-            return _stop(notification, scope, notification_id)
+            stopped = _stop(notification, scope, notification_id)
+            if stopped.cancelled and self._waiting is not None:
+                self._waiting.cancel(notification)
+            return stopped
         state = (await self._archive.standing(notification_id, scope)).state
         if state is not NotificationState.SCHEDULED:
             return Cancelled(False, state)

@@ -13,15 +13,16 @@ from core.dedup import DedupWindow, Verdict
 from core.delivery import Notification, assign_places
 from core.errors import ContentRefused, Failure, IdempotencyConflict, InvalidRequest, Overloaded, PushError, Unavailable
 from core.hashing import SipHash
-from core.model import NotificationClass, NotificationState, PushType, Target
+from core.model import NotificationClass, NotificationState, PushType
 from core.notification_id import format_id, format_id_many, make_id_many
 from core.storage import Journal, Segment
-from gateway.convert import MAX_RECIPIENTS, Scope, to_notification, to_targets
+from gateway.convert import Scope
 from gateway.frames import frame_prefix
 from gateway.logs import get_logger
 from gateway.metrics import Metrics, Stage
 from gateway.pipeline.admission import Admission
 from gateway.pipeline.clock import Clock
+from gateway.pipeline.reading import GeneralReader
 from gateway.tracing.port import CallTrace, Tracer, current_call
 from protos.walletpush.v1 import notification_pb2 as pb
 
@@ -78,13 +79,14 @@ class _Batch:
 class Intake:
     """Every way in leads through submit: calls that come together share a segment, a commit and a plan.
 
-    precheck: raises ContentRefused for what no provider of the app would take. pending: deliveries that hold a place.
-    accepted: awaited with what is durable and new, after its callers were answered.
+    precheck: raises ContentRefused for what no provider of the app would take. reader: for what the quick way leaves.
+    pending: deliveries that hold a place. accepted: awaited with what is durable and new, after its callers were
+    answered.
     """
 
     def __init__(
         self, *, journal: Journal, dedup: DedupWindow, hasher: SipHash, admission: Admission,
-        precheck: Callable[[Notification], None], pending: Callable[[], int],
+        precheck: Callable[[Notification], None], reader: GeneralReader, pending: Callable[[], int],
         accepted: Callable[[list[Notification]], Awaitable[None]],
         tasks: asyncio.TaskGroup, metrics: Metrics, clock: Clock, tracer: Tracer | None = None,
     ) -> None:  # fmt: skip
@@ -93,6 +95,7 @@ class Intake:
         self._hasher = hasher
         self._admission = admission
         self._precheck = precheck
+        self._reader = reader
         self._pending = pending
         self._accepted = accepted
         self._tasks = tasks
@@ -106,7 +109,6 @@ class Intake:
         self._committing = 0
         self._closed = False
         self._planned = 0
-        self._long_lists = asyncio.Lock()
         self._logger = get_logger("intake")
 
     @property
@@ -228,12 +230,14 @@ class Intake:
             try:
                 body = message.SerializeToString(deterministic=True)
                 quick = scope.reader.read(body, now_unix_ms)
-                notification, key = quick or await self._read(message, scope, now_unix_ms)
+                notification, key, frame = (
+                    (*quick, body) if quick else await self._reader.read(message, body, scope, now_unix_ms)
+                )
                 wanted = len(notification.targets) + len(notification.user_ids)
                 self._admission.check(notification.klass, pending, wanted)
                 if len(body) > _SURELY_FITS or _is_special(notification):
                     self._precheck(notification)
-            except (InvalidRequest, ContentRefused, Overloaded) as error:
+            except (InvalidRequest, ContentRefused, Overloaded, Unavailable) as error:
                 taken.append(Taken("", error=error))
                 refused[type(error).__name__] += 1
                 if isinstance(error, Overloaded):
@@ -246,32 +250,13 @@ class Intake:
             taken.append(None)
             batch.notifications.append(notification)
             batch.bodies.append(body)
-            batch.frames.append(prefix + body)
+            batch.frames.append(prefix + frame)
             batch.keys.append(key)
             batch.where.append((call, place))
         for reason, count in refused.items():
             self._metrics.rejected(reason, count)
         for klass, count in shed.items():
             self._metrics.queue_full(f"pending_{NotificationClass(klass).name.lower()}", count)
-
-    async def _read(self, message: pb.Notification, scope: Scope, now_unix_ms: int) -> tuple[Notification, bytes]:
-        """Read what the quick way left, or say what is wrong with it."""
-        many = len(message.devices) > _STRIDE
-        targets = await self._targets(message, scope) if many else None
-        notification = to_notification(message, scope, now_unix_ms, targets)
-        return notification, f"{scope.tenant}\0{notification.app}\0{message.idempotency_key}".encode()
-
-    async def _targets(self, message: pb.Notification, scope: Scope) -> list[Target] | None:
-        count = len(message.devices)
-        if count > MAX_RECIPIENTS or message.app not in scope.providers:
-            return None
-        targets: list[Target] = []
-        # One long list at a time: many together would fill every turn of the loop.
-        async with self._long_lists:
-            for start in range(0, count, _STRIDE):
-                targets += to_targets(message, scope, start, start + _STRIDE)
-                await asyncio.sleep(0)
-        return targets
 
     def _hash(self, batch: _Batch) -> tuple[bytearray, array[int]]:
         keys = bytearray(16 * len(batch.keys))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
 
 from core.delivery import Notification, count_classes, has_later, has_users, release_many
 from core.errors import Unavailable
@@ -33,13 +34,32 @@ Finished = Mapping[Notification, PartlyFinished]
 Devices = Mapping[str, Mapping[str, list[Target]]]
 
 
+class Gates(Protocol):
+    """Who plans what does not go by class and content alone; gateway.pipeline.gated.GatedPlanner."""
+
+    def concerns(self, notifications: list[Notification]) -> bool:
+        """Tell at small cost whether any of a batch may have to pass."""
+
+    async def split(self, notifications: list[Notification]) -> tuple[list[Notification], list[Notification]]:
+        """Return what goes by class and content alone, and what must pass. Raises Unavailable."""
+
+    async def plan(self, notifications: list[Notification], finished: Finished) -> None:
+        """Take every user of the notifications through the gates. Raises Unavailable."""
+
+    def release(self, notifications: Iterable[Notification]) -> None:
+        """Let go of the contents that nobody waits for any more."""
+
+
 class Planner:
-    """Turns notifications into queued deliveries, and ends those that have nowhere to go."""
+    """Turns notifications into queued deliveries, and ends those that have nowhere to go.
+
+    gates: for whom consent, hours, caps and templates count; without it all go by class and content.
+    """
 
     def __init__(
         self, *, registry: DeviceRegistry, routes: Routes, queue: DeliveryQueue, flows: FlowBook,
         settler: Settler, dispatcher: Dispatcher, underway: Underway, schedule: Schedule,
-        hasher: SipHash, metrics: Metrics, clock: Clock, tracer: Tracer | None = None,
+        hasher: SipHash, metrics: Metrics, clock: Clock, tracer: Tracer | None = None, gates: Gates | None = None,
     ) -> None:  # fmt: skip
         self._registry = registry
         self._routes = routes
@@ -53,6 +73,7 @@ class Planner:
         self._metrics = metrics
         self._clock = clock
         self._tracer = tracer
+        self._gates = gates
         self._campaigns = asyncio.Lock()
         self._logger = get_logger("planning")
 
@@ -90,7 +111,10 @@ class Planner:
         finally:
             if self._tracer is not None:
                 self._tracer.planned(notifications, started_ns)
-            release_many(notifications)
+            if self._gates is None:
+                release_many(notifications)
+            else:
+                self._gates.release(notifications)
 
     async def plan(self, notifications: list[Notification], finished: Finished | None, work: Expansion) -> None:
         """Queue every delivery of the notifications; wait while the queue is full or the registry cannot be read.
@@ -98,6 +122,10 @@ class Planner:
         finished: what was final before a restart. work: tells at any moment what is not queued yet.
         Raises Unavailable when the dispatcher stopped; what is not queued then stays in the journal.
         """
+        if self._gates is not None and self._gates.concerns(notifications):
+            notifications, gated = await self._gates.split(notifications)
+            if gated:
+                await self._gates.plan(gated, finished or {})
         devices = await self._look_up(notifications) if has_users(notifications) else {}
         nowhere = work.add(notifications, self._targets_of(devices, finished) if devices or finished else None)
         if nowhere:

@@ -7,7 +7,7 @@ import random
 from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
 
-from core.delivery import Delivery, Notification, mark_answered, seconds_since_due
+from core.delivery import Delivery, Notification, mark_answered, seconds_since_due, tallied
 from core.errors import PushError
 from core.model import DeliveryState
 from core.reaction import CLOSE_DELIVERED, DELIVERED, Backoff, Outcome, OutcomeKind, Reaction, Step, react
@@ -20,6 +20,7 @@ from gateway.pipeline.queue import DeliveryQueue
 from gateway.pipeline.retire import Retirement, Retirer
 from gateway.pipeline.retries import RetryWheel
 from gateway.pipeline.routes import Route, Routes
+from gateway.pipeline.tally import settle_tallies
 from gateway.pipeline.underway import Underway
 from gateway.tracing.port import Tracer
 
@@ -142,6 +143,15 @@ class Settler:
         for klass, count in Counter(d.notification.klass for d in deliveries).items():
             self._metrics.suppressed(klass, reason, count)
 
+    def end_held(self, deliveries: list[Delivery], state: DeliveryState, reason: str) -> None:
+        """End deliveries that a rule, their time or their caller kept from being made."""
+        outcomes = [Outcome(OutcomeKind.REJECTED, 0, reason)] * len(deliveries)
+        self._write(deliveries, outcomes, bytes([state]) * len(deliveries))
+        if self._tracer is not None:
+            self._tracer.ended(deliveries, outcomes)
+        for klass, count in Counter(d.notification.klass for d in deliveries).items():
+            self._metrics.suppressed(klass, reason, count)
+
     def end(self, notifications: list[Notification], state: DeliveryState, reason: str) -> None:
         """End notifications that have no delivery at all."""
         self._log.close_many(notifications, state, reason, self._clock.unix_ms())
@@ -230,5 +240,8 @@ class Settler:
         self._queue.free(deliveries)
 
     def _write(self, deliveries: list[Delivery], outcomes: list[Outcome], states: bytes | bytearray) -> None:
-        self._log.add_many(deliveries, outcomes, states, self._clock.unix_ms())
+        now_unix_ms = self._clock.unix_ms()
+        self._log.add_many(deliveries, outcomes, states, now_unix_ms)
+        if places := tallied(deliveries):
+            settle_tallies(deliveries, places, states, now_unix_ms)
         self._ended.set()

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from core.content.encryption import GenericText
 from core.policy.rules import AppRules
 from gateway.settings.components import Name
 from gateway.settings.policy import CategorySettings, PolicySettings
 from gateway.settings.values import Component, CredentialFile, Proxy, PublicFile
 
 TeamId = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{10}$")]
+Scheme = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9+.-]{0,31}$")]
 Host = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.:-]{1,253}$")]
 
 
@@ -92,6 +95,36 @@ class FcmSettings(Component):
         return self
 
 
+class GenericTextSettings(Component):
+    """What stands in the clear in one language."""
+
+    title: str = Field(min_length=1, max_length=100, examples=["Wallet"])
+    """The headline."""
+    body: str = Field(min_length=1, max_length=400, examples=["You have a new message."])
+    """The text."""
+
+
+_GENERIC_TEXTS = {
+    "en": GenericTextSettings(title="Wallet", body="You have a new message. Open the app to read it."),
+    "zh": GenericTextSettings(title="钱包", body="您有一条新消息，请打开应用查看。"),
+}
+
+
+class EncryptionSettings(Component):
+    """Contents are sealed to each device's key; providers and locked screens see only a general text."""
+
+    enabled: bool = False
+    """Whether contents are sealed. Devices without a key get the general text alone."""
+    texts: Mapping[str, GenericTextSettings] = _GENERIC_TEXTS
+    """The general text by locale or language; the first stands in for all others."""
+
+    @model_validator(mode="after")
+    def _has_text(self) -> Self:
+        if not self.texts:
+            raise ValueError("texts needs one language at least")
+        return self
+
+
 class AppSettings(Component):
     """An app whose users are notified, on the providers that are named."""
 
@@ -105,6 +138,10 @@ class AppSettings(Component):
     """What users can say yes or no to; none: the built-in ones."""
     policy: PolicySettings = PolicySettings()
     """Hours, caps and defaults."""
+    encryption: EncryptionSettings = EncryptionSettings()
+    """End-to-end encryption of contents."""
+    deep_link_schemes: Annotated[tuple[Scheme, ...], Field(max_length=16)] = Field(default=(), examples=[["wallet"]])
+    """Schemes of the app's own deep links that templates may use, beside https."""
 
     @model_validator(mode="after")
     def _distinct_categories(self) -> Self:
@@ -126,6 +163,12 @@ class AppSettings(Component):
         if self.apns is None and self.fcm is None:
             raise ValueError("needs apns, fcm or both")
         return self
+
+    def generic_texts(self) -> dict[str, GenericText]:
+        """Return the texts that stand in the clear, the first for all other languages; none where nothing is sealed."""
+        if not self.encryption.enabled:
+            return {}
+        return {locale: GenericText(one.title, one.body) for locale, one in self.encryption.texts.items()}
 
     def rules(self) -> AppRules:
         """Return the rules that the gates follow."""

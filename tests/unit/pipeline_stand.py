@@ -27,6 +27,7 @@ from gateway.pipeline.intake import Intake, Taken
 from gateway.pipeline.limits import RuleBook
 from gateway.pipeline.planning import Planner
 from gateway.pipeline.queue import DeliveryQueue
+from gateway.pipeline.reading import GeneralReader
 from gateway.pipeline.retire import Retirer
 from gateway.pipeline.retries import RetryWheel
 from gateway.pipeline.revival import Reviver
@@ -110,7 +111,7 @@ class Stand:
         self.intake = Intake(
             journal=self.journal, dedup=self.dedup, hasher=HASHER.derive("keys"),
             admission=Admission(options.admitted or options.capacity, 0.8, 0.9), precheck=self._precheck,
-            pending=lambda: self.queue.in_use, accepted=self.planner.accept, tasks=tasks, metrics=self.metrics,
+            reader=GeneralReader(), pending=lambda: self.queue.in_use, accepted=self.planner.accept, tasks=tasks, metrics=self.metrics,
             clock=self.clock, tracer=options.tracer,
         )  # fmt: skip
 
