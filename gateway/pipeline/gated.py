@@ -143,7 +143,7 @@ class GatedPlanner:
     def _stride(self, pairs: Sequence[Pair], people: People, finished: Finished) -> list[Delivery]:
         """Decide and render; return what is to be queued. Everything else is ended or kept here."""
         now_unix_ms = self._clock.unix_ms()
-        pairs = self._unfinished(pairs, finished)
+        pairs = self._uncancelled(self._unfinished(pairs, finished))
         recipients = [people.recipients.get(pair.user_id) or Recipient(pair.user_id) for pair in pairs]
         devices = [people.devices_of(pair) for pair in pairs]
         messages = self._messages(pairs, people)
@@ -171,6 +171,14 @@ class GatedPlanner:
             else:
                 left.append(pair)
         return left
+
+    def _uncancelled(self, pairs: Sequence[Pair]) -> Sequence[Pair]:
+        """End those that were cancelled while they were looked up."""
+        gone = [pair for pair in pairs if pair.notification.cancelled]
+        if not gone:
+            return pairs
+        self._end(gone, DeliveryState.CANCELLED, "CANCELLED")
+        return [pair for pair in pairs if not pair.notification.cancelled]
 
     def _messages(self, pairs: Sequence[Pair], people: People) -> list[Message]:
         made: dict[Notification, Message] = {}
