@@ -7,7 +7,6 @@ import random
 from collections.abc import Callable, Sequence
 
 from gateway.client import (
-    MARKETING,
     SECURITY,
     SERVICE,
     TRANSACTIONAL,
@@ -32,7 +31,8 @@ CLASSES: dict[Kind, NotificationClass] = {
     "payment": TRANSACTIONAL,
     "service": SERVICE,
     "pass": SERVICE,
-    "campaign": MARKETING,
+    # Not marketing: these devices belong to nobody who could have agreed to it.
+    "campaign": SERVICE,
 }
 
 

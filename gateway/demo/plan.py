@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 APP = "wallet"
-CAMPAIGN = "spring-cashback"
+CAMPAIGN = "new-terms"
 PASS_TYPE = "pass.com.example.card"  # noqa: S105  # an identifier
 USERS = 2_000
 DEAD_SHARE = 0.05

@@ -155,6 +155,10 @@ def _app_toml(credentials: SimulatorCredentials, ports: Ports) -> str:
 [[apps]]
 id = "{APP}"
 
+# It may be night where somebody tries this, and service notices would wait for the morning.
+[apps.policy]
+quiet_windows = []
+
 [apps.apns]
 topic = "{TOPIC}"
 team_id = "{TEAM_ID}"

@@ -30,7 +30,7 @@ WORDS: dict[Locale, Words] = {
         received=("到账提醒", "{person}向您转账{amount}，已存入余额。"),
         sign_in=("新设备登录", "您的账户刚刚在{place}的新设备上登录。如非本人操作，请立即冻结账户。"),
         points=("积分即将过期", "您有{points}积分将于本月底过期，去看看可以换什么。"),
-        campaign=("春日返现", "本周末在合作门店支付满50元，最高返现18元。"),
+        campaign=("服务条款更新", "新的服务条款将于下月1日生效，点击查看有哪些变化。"),
         currency="¥",
         merchants=("街角咖啡", "江南小馆", "城市地铁", "向阳超市", "蓝鲸书店", "青禾药房", "云上茶舍"),
         people=("王芳", "李伟", "张敏", "刘洋", "陈静"),
@@ -41,7 +41,7 @@ WORDS: dict[Locale, Words] = {
         received=("Money received", "{person} sent you {amount}. It is in your balance."),
         sign_in=("New sign-in", "Your account was just used on a new device in {place}. Not you? Freeze it now."),
         points=("Points expire soon", "{points} of your points expire at the end of the month."),
-        campaign=("Spring cashback", "Pay 50 or more at partner shops this weekend and get up to 18 back."),
+        campaign=("New terms of service", "From the 1st of next month new terms apply. Open to see what changes."),
         currency="$",
         merchants=("Corner Coffee", "Harbour Bakery", "Metro Line 2", "Green Grocer", "Blue Whale Books"),
         people=("Maria", "James", "Aisha", "Tom", "Yuki"),
@@ -82,10 +82,10 @@ class Writer:
         return Content(title=title, body=text, deep_link="wallet://points")
 
     def campaign(self, locale: Locale) -> Content:
-        """Write an offer."""
+        """Write what every device is told."""
         title, body = WORDS[locale].campaign
-        image = "https://cdn.example.com/spring-cashback.jpg"
-        return Content(title=title, body=body, image_url=image, deep_link="wallet://offers/spring-cashback")
+        image = "https://cdn.example.com/terms.jpg"
+        return Content(title=title, body=body, image_url=image, deep_link="wallet://terms")
 
     def _amount(self, words: Words, below: int) -> str:
         return f"{words.currency}{self._rng.randrange(100, below * 100) / 100:,.2f}"

@@ -17,7 +17,7 @@ from gateway.demo.book import KINDS, Book
 from gateway.demo.gauges import Gauges
 from gateway.demo.plan import Plan
 
-LANES = {"security": "security", "payment": "transactional", "service": "service", "pass": "", "campaign": "marketing"}
+LANES = {"security": "security", "payment": "transactional", "service": "", "pass": "", "campaign": "service"}
 RECENT_S = 5.0
 LINE_EVERY_S = 2.0
 
