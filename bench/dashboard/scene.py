@@ -17,7 +17,7 @@ from bench.dashboard.traffic import SANDBOX_APP, Callers
 from bench.stand import TOPIC, Simulators, Stand, StandOptions, gateway, simulators
 
 WORKERS = 2
-MAX_PENDING = 16_000
+MAX_PENDING = 12_000
 JOURNAL_BYTES = 16 << 20
 DEDUP_ENTRIES = 80_000
 # Impatient and small, so that a minute shows what takes a gateway an hour; attempts run out, breakers try again soon.
@@ -102,6 +102,8 @@ ca_file = {json.dumps(str(files.ca_certificate))}
     return f"""
 [[apps]]
 id = "{SANDBOX_APP}"
+[apps.policy]
+quiet_windows = []
 [apps.apns]
 team_id = "{TEAM_ID}"
 key_id = "{KEY_ID}"
@@ -110,6 +112,8 @@ sandbox_connections = 2
 {hosts}
 [[apps]]
 id = "passes"
+[apps.policy]
+quiet_windows = []
 [apps.apns]
 cert_file = {json.dumps(str(certificate))}
 cert_key_file = {json.dumps(str(files.client.key))}

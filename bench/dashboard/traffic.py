@@ -12,9 +12,10 @@ import grpc
 
 from bench.stand import APP
 from core.notification_id import parse_id, parse_id_text
-from protos.walletpush.v1 import delivery_pb2, device_pb2, notification_pb2
+from protos.walletpush.v1 import delivery_pb2, device_pb2, notification_pb2, preference_pb2
 from protos.walletpush.v1.delivery_pb2_grpc import DeliveryServiceStub
 from protos.walletpush.v1.device_pb2_grpc import DeviceServiceStub
+from protos.walletpush.v1.preference_pb2_grpc import PreferenceServiceStub
 
 SECURITY, TRANSACTIONAL, SERVICE, MARKETING = 1, 2, 3, 4
 SANDBOX_APP = "pay"
@@ -22,8 +23,16 @@ _OPTIONS = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_send_message_lengt
 _REACH_S = 20.0
 _TIMEOUT_S = 5.0
 _PACE_S = 0.1
-_MIX = ((SECURITY, 2), (TRANSACTIONAL, 6), (SERVICE, 4), (MARKETING, 6))
+_MIX = ((SECURITY, 1), (TRANSACTIONAL, 3), (SERVICE, 2))
+_OFFERS = 3
 _USERS = 40
+_FANS = 20
+
+
+_YES = preference_pb2.Consent(
+    category="promotion", channel=preference_pb2.CHANNEL_PUSH, granted=True,
+    method=preference_pb2.CONSENT_METHOD_APP, wording_version="1",
+)  # fmt: skip
 
 
 class WorkerNotReached(RuntimeError):
@@ -83,8 +92,14 @@ class Callers:
         return sum(result.status == delivery_pb2.SEND_STATUS_ACCEPTED for result in answer.results)
 
     async def register_users(self) -> None:
-        """Register an Android device for each user."""
+        """Register an Android device for each user, and an Apple one for each of those who want offers."""
         stub = DeviceServiceStub(self._channels[0])  # type: ignore[no-untyped-call]
+        preferences = PreferenceServiceStub(self._channels[0])  # type: ignore[no-untyped-call]
+        for number in range(_FANS):
+            device = device_pb2.Device(app=APP, user_id=f"fan-{number}", token=apns_device())
+            await stub.RegisterDevice(device_pb2.RegisterDeviceRequest(device=device), timeout=_TIMEOUT_S)
+            said = preference_pb2.UpdatePreferencesRequest(app=APP, user_id=device.user_id, consents=[_YES])
+            await preferences.UpdatePreferences(said, timeout=_TIMEOUT_S)
         for number in range(_USERS):
             device = device_pb2.Device(app=APP, user_id=f"user-{number}", token=fcm_device())
             await stub.RegisterDevice(device_pb2.RegisterDeviceRequest(device=device), timeout=_TIMEOUT_S)
@@ -98,7 +113,8 @@ class Callers:
     async def _batches(self) -> None:
         devices: tuple[Callable[[], notification_pb2.DeviceToken], ...] = (apns_device, apns_device, fcm_device)
         for device in devices:
-            await self.send(notice(klass, device()) for klass, count in _MIX for _ in range(count))
+            mixed = [notice(klass, device()) for klass, count in _MIX for _ in range(count)]
+            await self.send([*mixed, *(offer() for _ in range(_OFFERS))])
         await self.send(notice(klass, sandbox_device(), app=SANDBOX_APP) for klass, _ in _MIX for _ in range(3))
 
     async def _singles(self) -> None:
@@ -147,6 +163,13 @@ def notice(
     if padding_bytes:
         made.content.data["one"] = secrets.token_hex(padding_bytes // 4)
         made.content.data["two"] = secrets.token_hex(padding_bytes // 4)
+    return made
+
+
+def offer() -> notification_pb2.Notification:
+    """Return marketing to one of those who want it."""
+    made = notice(MARKETING)
+    made.user_ids.append(f"fan-{secrets.randbelow(_FANS)}")
     return made
 
 

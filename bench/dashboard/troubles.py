@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from adapters.simulators.faults import Faults
-from bench.dashboard.scene import DEDUP_ENTRIES, JOURNAL_BYTES, WORKERS, Scene
-from bench.dashboard.traffic import MARKETING, SECURITY, SERVICE, TRANSACTIONAL, apns_device, notice
+from bench.dashboard.scene import DEDUP_ENTRIES, JOURNAL_BYTES, MAX_PENDING, WORKERS, Scene
+from bench.dashboard.traffic import SECURITY, SERVICE, TRANSACTIONAL, apns_device, notice, offer
 from protos.walletpush.v1.notification_pb2 import Notification
 
 WELL = Faults()
@@ -25,6 +25,7 @@ Trouble = Callable[[Scene, float], Awaitable[None]]
 # Batches of 250 times 3.4 kB.
 _MORE_THAN_A_JOURNAL_HOLDS = JOURNAL_BYTES // (250 * 3_400) + 2
 _MORE_THAN_A_WINDOW_HOLDS = DEDUP_ENTRIES // 1_000 + 2
+_CAMPAIGN = 2 * MAX_PENDING
 _UNLIMITED = (psutil.RLIM_INFINITY, psutil.RLIM_INFINITY)
 
 
@@ -32,8 +33,13 @@ async def apns_storm(scene: Scene, seconds: float) -> None:
     """APNs answers everything 503 while a campaign goes on and urgent notices have little time."""
     await scene.simulator.set_faults("apns", Faults(outage="unavailable"))
 
+    accepted = 0
+
     async def campaign() -> None:
-        await scene.callers.send(notice(MARKETING, apns_device()) for _ in range(1_000))
+        nonlocal accepted
+        # Once the queue is full some go on knocking; their keys must not fill the idempotency window already.
+        size = 1_000 if accepted < _CAMPAIGN else 100
+        accepted += await scene.callers.send(offer() for _ in range(size))
         await scene.callers.send(
             notice(klass, apns_device(), ttl_s=3) for klass in (SECURITY, TRANSACTIONAL, SERVICE) for _ in range(5)
         )

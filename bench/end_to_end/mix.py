@@ -96,9 +96,10 @@ def _campaign(first: int, run: str) -> bytes:
     ]
     notification = notification_pb2.Notification(
         idempotency_key=f"{run}-{first}", app=APP, campaign_id="autumn", devices=devices,
-        notification_class=notification_pb2.NOTIFICATION_CLASS_MARKETING,
+        # These tokens belong to nobody who could have agreed to marketing.
+        notification_class=notification_pb2.NOTIFICATION_CLASS_SERVICE,
         content=notification_pb2.Content(
-            title="Double points", body="双倍积分 · This weekend only", deep_link="wallet://offers/7"
+            title="New terms", body="新的服务条款 · From next month", deep_link="wallet://terms"
         ),
     )  # fmt: skip
     return delivery_pb2.SendRequest(notification=notification).SerializeToString()
