@@ -18,6 +18,8 @@ from core.policy.people import Channel, QuietWindow, Recipient, UserDevice
 from core.policy.rules import AppRules
 
 _MARKETING, _SERVICE = 3, 2
+# How many clocks are looked at for somebody who may be anywhere.
+EVERYWHERE = 26
 
 
 @cache

@@ -14,7 +14,7 @@ from core.policy.decision import Decision, Gate, Reason, Verdict
 from core.policy.message import Message
 from core.policy.people import Channel, Permission, QuietWindow, Recipient, Suppression, UserDevice
 from core.policy.rules import VIVO_HOURS, AppRules
-from tests.unit.policy_oracle import Log, Sent, is_quiet, zones_of
+from tests.unit.policy_oracle import EVERYWHERE, Log, Sent, is_quiet, zones_of
 from tests.unit.policy_stand import (
     CATEGORIES,
     DAY_MS,
@@ -189,6 +189,9 @@ class Judge:
             assert any(any(self.log.full(rules, what, one, whom, known, now_ms)) for one in what.channels)
         elif found.gate == Gate.QUIET_HOURS:
             self._check_held(what, whom, known, found, now_ms)
+        elif found.gate == Gate.VENDOR_QUOTA:
+            for one in known:
+                self._check_no_push(what, whom, one, now_ms)
 
     def _check_sent(
         self, what: Message, whom: Recipient, known: Sequence[UserDevice], found: Decision, now_ms: int
@@ -205,6 +208,19 @@ class Judge:
             assert one is None or not self.log.full_device(rules, what, found.channel, one, now_ms)
         assert not list(self.log.full(rules, what, found.channel, whom, known, now_ms))
         assert len(found.devices) + len(found.held) == len(known) or found.channel != PUSH
+        for held in found.held:
+            self._check_no_push(what, whom, held.device, now_ms)
+
+    def _check_no_push(self, what: Message, whom: Recipient, one: UserDevice, now_ms: int) -> None:
+        """Hold that a device has a reason to hear nothing: it shows nothing, it is night, or its quota is used up."""
+        rules = self.world.rules
+        nowhere = len(zones_of(rules, whom, one)) == EVERYWHERE
+        assert (
+            one.permission == Permission.DENIED
+            or is_quiet(rules, what, whom, one, now_ms)
+            or self.log.full_device(rules, what, PUSH, one, now_ms)
+            or nowhere
+        )
 
     def _check_held(
         self, what: Message, whom: Recipient, known: Sequence[UserDevice], found: Decision, now_ms: int
@@ -212,7 +228,7 @@ class Judge:
         rules = self.world.rules
         shown = [one for one in known if one.permission != Permission.DENIED] if found.channel == PUSH else [None]
         # With the zone of no place at all the gates are more careful than the hours looked at here.
-        placed = [one for one in shown if len(zones_of(rules, whom, one)) < 26]
+        placed = [one for one in shown if len(zones_of(rules, whom, one)) != EVERYWHERE]
         assert all(is_quiet(rules, what, whom, one, now_ms) for one in placed)
         if found.verdict == Verdict.DEFER:
             assert not all(is_quiet(rules, what, whom, one, found.until_unix_ms) for one in shown)
