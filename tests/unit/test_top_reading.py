@@ -39,7 +39,7 @@ def test_real_metrics_are_read_with_their_labels() -> None:
     before = parse(generate_latest(metrics.registry).decode(), 10.0)
     metrics.accepted(1, 30)
     metrics.sent("apns", "wallet", 20)
-    metrics.delivery_seconds(1, [0.002] * 10)
+    metrics.delivery_seconds(1, [(0.002, 10)])
     metrics.queue("apns", "wallet", 1, 7, 1.5)
     change = Change(before, parse(generate_latest(metrics.registry).decode(), 12.0))
     assert change.per_s("walletpush_notifications_accepted_total", "class")["transactional",] == 15.0
