@@ -47,10 +47,11 @@ def parse_window(text: str, category: str = "") -> QuietWindow:
 def _weekdays(words: Iterable[str]) -> int:
     mask = 0
     for part in (part for word in words for part in word.split(",")):
-        first, _, last = part.partition("-")
-        if first not in WEEKDAYS or (last or first) not in WEEKDAYS:
-            raise ValueError(f"{_WINDOW_HELP}; {part} is no day of the week")
-        begin, end = WEEKDAYS.index(first), WEEKDAYS.index(last or first)
+        first, dash, last = part.partition("-")
+        last = last if dash else first
+        if first not in WEEKDAYS or last not in WEEKDAYS:
+            raise ValueError(f"{_WINDOW_HELP}; {part!r} is no day of the week")
+        begin, end = WEEKDAYS.index(first), WEEKDAYS.index(last)
         for step in range((end - begin) % 7 + 1):
             mask |= 1 << (begin + step) % 7
     return mask
