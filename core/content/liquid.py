@@ -5,10 +5,12 @@ texts, numbers, dates, amounts, lists and records of these: names are looked up 
 attributes. Work is counted in steps, one for each node or expression, times the turns of the loop around it: some 2 us
 each.
 
-Why Liquid, and python-liquid for what `segments` cannot do: bench/rendering.py measures it beside Jinja2's sandbox and
-minijinja (title and body, four variables). minijinja is eight times as fast on conditions and loops, but its language
-is not the one that marketers know and its loops cannot be bounded in time as finely; reduction makes up for most of
-that.
+Why Liquid: it is the language that marketers know. bench/rendering.py, title and body, four variables, messages/s on
+one core, medians of five turns on a shared host: segments 209,000 (with conditions 100,000), python-liquid 23,000
+(18,000; a loop over five items 5,400), Jinja2's sandbox 27,000 (30,000; 11,000), minijinja with fuel 106,000
+(139,000; 44,000). minijinja would be the faster general engine, but it is another language, turns an amount into a
+plain tuple, and knows no limit of output; reduction to segments is faster still for what most templates are. What is
+left to this module, loops and assignments, runs at 4,000 to 12,000 with checks and bounds.
 """
 
 from __future__ import annotations
