@@ -40,10 +40,13 @@ async def run_section(name: str, out: Path) -> SectionResult:
     return read_section(out)
 
 
+# Seven processes come up one after the other, each importing for a second or two: 13 s alone, a minute beside others.
+slow_to_start = pytest.mark.timeout(150)
 needs_two_cores = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="a section pins gateway and callers apart")
 
 
 @needs_two_cores
+@slow_to_start
 async def test_intake_tells_rates_cpu_and_corrected_latencies(tmp_path: Path) -> None:
     result = await run_section("intake", tmp_path / "intake.json")
     figures = {figure.name: figure for figure in result.figures}
@@ -65,6 +68,7 @@ async def test_intake_tells_rates_cpu_and_corrected_latencies(tmp_path: Path) ->
 
 
 @needs_two_cores
+@slow_to_start
 async def test_end_to_end_tells_rates_stages_and_payments_beside_a_campaign(tmp_path: Path) -> None:
     result = await run_section("end_to_end", tmp_path / "end_to_end.json")
     figures = {figure.name: figure for figure in result.figures}
