@@ -14,6 +14,10 @@ from core.policy.people import Channel, UserDevice
 from core.policy.rules import VENDOR_ZONE, AppRules
 
 
+class _Plans(dict[str, CapPlan | None]):
+    """What counts the devices of one message, by their maker as they spell it; None for nothing."""
+
+
 class _CountedDevice(NamedTuple):
     """A device that counts: whose, and which of them."""
 
@@ -34,8 +38,11 @@ class VendorQuota:
         A user of whom no device is left is decided, and what was reserved for the user is released.
         """
         groups: dict[int, tuple[CapPlan, list[_CountedDevice]]] = {}
-        for one in candidates:
-            for index, plan in self.plans(one):
+        last, known = None, _Plans()
+        for one in candidates if self._counting.makers else ():
+            if one.message is not last:
+                last, known = one.message, _Plans()
+            for index, plan in self.plans(one, known):
                 groups.setdefault(id(plan), (plan, []))[1].append(_CountedDevice(one, index))
         refused: dict[int, tuple[Candidate, dict[int, Refusal]]] = {}
         for plan, members in groups.values():
@@ -43,19 +50,26 @@ class VendorQuota:
         stopped = [_without(one, found) for one, found in refused.values()]
         self._counting.release(count for count in stopped if count is not None)
 
-    def plans(self, one: Candidate) -> list[tuple[int, CapPlan]]:
-        """Return the devices of one message that count, by their index."""
-        makers = self._counting.makers
-        if not makers or one.channel != Channel.PUSH or one.message.klass == NotificationClass.SECURITY:
+    def plans(self, one: Candidate, known: _Plans | None = None) -> list[tuple[int, CapPlan]]:
+        """Return the devices of one message that count, by their index. known: what was found for this message."""
+        if one.channel != Channel.PUSH or one.message.klass == NotificationClass.SECURITY:
             return []
+        known = _Plans() if known is None else known
         found = []
         for index, device in enumerate(one.devices):
-            maker = device.manufacturer.lower() if device.manufacturer else ""
-            if maker and maker in makers:
-                plan = self._counting.plan(one.message, one.channel, maker)
-                if plan.rules:
-                    found.append((index, plan))
+            maker = device.manufacturer
+            if maker not in known:
+                known[maker] = self._plan(one, maker.lower())
+            plan = known[maker]
+            if plan is not None:
+                found.append((index, plan))
         return found
+
+    def _plan(self, one: Candidate, maker: str) -> CapPlan | None:
+        if not maker or maker not in self._counting.makers:
+            return None
+        plan = self._counting.plan(one.message, one.channel, maker)
+        return plan if plan.rules else None
 
     def refused(self, one: Candidate, now_unix_ms: int) -> dict[int, Refusal]:
         """Return the devices that have no room, by their index; nothing is reserved."""
