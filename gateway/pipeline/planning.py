@@ -28,7 +28,7 @@ from gateway.tracing.port import Tracer
 # So many deliveries are made between two looks at the loop: at some 2 us each it stays free for a payment's answer.
 _STRIDE = 128
 _LOOKUP = 10_000
-_MARKETING = int(NotificationClass.MARKETING)
+_SERVICE, _MARKETING = int(NotificationClass.SERVICE), int(NotificationClass.MARKETING)
 _REGISTRY_RETRY_S = 0.5
 Finished = Mapping[Notification, PartlyFinished]
 Devices = Mapping[str, Mapping[str, list[Target]]]
@@ -74,7 +74,7 @@ class Planner:
         self._clock = clock
         self._tracer = tracer
         self._gates = gates
-        self._campaigns = asyncio.Lock()
+        self._turns = {_SERVICE: asyncio.Lock(), _MARKETING: asyncio.Lock()}
         self._logger = get_logger("planning")
 
     async def accept(self, notifications: list[Notification]) -> None:
@@ -83,15 +83,18 @@ class Planner:
             self._schedule.add([notification for notification in notifications if notification.send_at_unix_ms])
             notifications = [notification for notification in notifications if not notification.send_at_unix_ms]
         self._underway.add(notifications)
-        if not count_classes(notifications)[_MARKETING]:
+        counts = count_classes(notifications)
+        if not counts[_SERVICE] and not counts[_MARKETING]:
             await self.plan_safely(notifications)
             return
-        urgent = [notification for notification in notifications if notification.klass != _MARKETING]
+        urgent = [notification for notification in notifications if notification.klass < _SERVICE]
         if urgent:
             await self.plan_safely(urgent)
-        # Campaigns are planned one after the other: together they would fill every turn of the loop.
-        async with self._campaigns:
-            await self.plan_safely([n for n in notifications if n.klass == _MARKETING])
+        for klass, turn in self._turns.items():
+            if counts[klass]:
+                # Waves are planned one after the other: together they would fill every turn of the loop.
+                async with turn:
+                    await self.plan_safely([n for n in notifications if n.klass == klass])
 
     async def plan_safely(self, notifications: list[Notification], finished: Finished | None = None) -> None:
         """Plan at the top of a task: what cannot be planned, by a fault of ours, ends as failed and stops nothing."""
@@ -122,15 +125,17 @@ class Planner:
         finished: what was final before a restart. work: tells at any moment what is not queued yet.
         Raises Unavailable when the dispatcher stopped; what is not queued then stays in the journal.
         """
+        gated: list[Notification] = []
         if self._gates is not None and self._gates.concerns(notifications):
             notifications, gated = await self._gates.split(notifications)
-            if gated:
-                await self._gates.plan(gated, finished or {})
         devices = await self._look_up(notifications) if has_users(notifications) else {}
         nowhere = work.add(notifications, self._targets_of(devices, finished) if devices or finished else None)
         if nowhere:
             self._settler.end(nowhere, DeliveryState.FAILED, "NO_DEVICES")
         await self._queue_all(work)
+        if self._gates is not None and gated:
+            # What must be decided comes after what need not.
+            await self._gates.plan(gated, finished or {})
 
     def _targets_of(
         self, devices: Devices, finished: Finished | None
