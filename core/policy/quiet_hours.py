@@ -12,7 +12,7 @@ from core.policy.hours import Rest, Span, awake_span
 from core.policy.message import Message
 from core.policy.people import EVERY_CATEGORY, Channel, QuietWindow, Recipient, UserDevice
 from core.policy.rules import VENDOR_ZONE, AppRules
-from core.policy.zones import Place, ZoneSource, place
+from core.policy.zones import Place, ZoneSource, place, prepare
 
 # Some 300 bytes each: at most 20 MB per app.
 _MAX_REMEMBERED = 65_536
@@ -41,6 +41,7 @@ class QuietHours:
     """One app's quiet hours, remembering spans of time that hold for many users."""
 
     def __init__(self, rules: AppRules) -> None:
+        prepare()
         self._rules = rules
         self._vendors = {one.manufacturer: one.window for one in rules.vendor_hours}
         self._spans: dict[tuple[object, ...], tuple[Span, bool]] = {}
