@@ -230,9 +230,8 @@ class Intake:
             try:
                 body = message.SerializeToString(deterministic=True)
                 quick = scope.reader.read(body, now_unix_ms)
-                notification, key, frame = (
-                    (*quick, body) if quick else await self._reader.read(message, body, scope, now_unix_ms)
-                )
+                read = (*quick, body) if quick else await self._reader.read(message, body, scope, now_unix_ms)
+                notification, key, frame = read
                 wanted = len(notification.targets) + len(notification.user_ids)
                 self._admission.check(notification.klass, pending, wanted)
                 if len(body) > _SURELY_FITS or _is_special(notification):
