@@ -48,7 +48,7 @@ def report(run: Rehearsal) -> str:
 def main(out: Path, calm_s: float) -> None:
     """Run it and write the pictures of all dashboards and the table."""
     out.mkdir(parents=True, exist_ok=True)
-    acts = [act._replace(seconds=calm_s) if act is CALM else act for act in ACTS]
+    acts = [act._replace(least_s=calm_s) if act is CALM else act for act in ACTS]
     with tempfile.TemporaryDirectory(prefix="walletpush-rehearsal-") as directory:
         run = asyncio.run(rehearse(Path(directory), acts))
     for name in NAMES:

@@ -1,4 +1,4 @@
-"""The play: which trouble begins when, and which alerts each act brings."""
+"""The play: which troubles each act has, and which alerts they bring."""
 
 from __future__ import annotations
 
@@ -9,83 +9,77 @@ from bench.dashboard.troubles import Trouble
 
 
 class Cue(NamedTuple):
-    """A trouble, so many seconds after its act began, for so long."""
+    """A trouble, and the alerts that it brings: it is over when all have fired. after_s: since the act began."""
 
     trouble: Trouble
-    after_s: float
-    seconds: float
+    brings: frozenset[str]
+    after_s: float = 0.0
 
 
 class Act(NamedTuple):
-    """seconds: how long it lasts. brings: alerts that begin in it, or soon after. may: others that may begin too.
-
-    ends: alerts of earlier acts that are silent again when it is over.
-    """
+    """least_s: how long it lasts at least. may: alerts that may begin too. ends: alerts that are silent at its end."""
 
     name: str
-    seconds: float
+    least_s: float
     cues: tuple[Cue, ...] = ()
-    brings: frozenset[str] = frozenset()
     may: frozenset[str] = frozenset()
     ends: frozenset[str] = frozenset()
 
+    @property
+    def brings(self) -> frozenset[str]:
+        """The alerts that fire in it."""
+        return frozenset[str]().union(*(cue.brings for cue in self.cues))
 
-# What any provider's trouble may bring, as long as its backlog lasts.
-_BACKLOG = frozenset({
-    "WalletpushUrgentQueueOld", "WalletpushServiceQueueOld", "WalletpushMarketingQueueOld", "WalletpushUrgentExpired",
-    "WalletpushLatencyBudgetBurnsFast", "WalletpushLatencyBudgetBurns", "WalletpushShed", "WalletpushDeliveryErrors",
-    "WalletpushAttemptsRepeated", "WalletpushBreakerOpen", "WalletpushProviderUnreachable", "WalletpushProviderSlow",
-    "WalletpushWorkersMissing", "WalletpushEventLoopBlocked", "WalletpushJournalSlow",
-})  # fmt: skip
+
+def _cue(trouble: Trouble, *alerts: str, after_s: float = 0.0) -> Cue:
+    return Cue(trouble, frozenset(f"Walletpush{alert}" for alert in alerts), after_s)
+
+
+def _named(*alerts: str) -> frozenset[str]:
+    return frozenset(f"Walletpush{alert}" for alert in alerts)
+
+
+# What any provider's trouble may bring, as long as its backlog lasts, and any burst on a busy machine.
+_BACKLOG = _named(
+    "UrgentQueueOld", "ServiceQueueOld", "MarketingQueueOld", "UrgentExpired", "LatencyBudgetBurnsFast",
+    "LatencyBudgetBurns", "Shed", "UrgentShed", "DeliveryErrors", "AttemptsRepeated", "BreakerOpen",
+    "ProviderUnreachable", "ProviderSlow", "WorkersMissing", "EventLoopBlocked", "JournalSlow", "DeadTokens",
+)  # fmt: skip
 CALM = Act("calm", 8.0)
 PROVIDERS = Act(
-    "providers ill", 22.0,
+    "providers ill", 10.0,
     (
-        Cue(troubles.apns_storm, 0.0, 20.0),
-        Cue(troubles.sandbox_faults, 0.0, 20.0),
-        Cue(troubles.fcm_slow_and_dying, 0.0, 20.0),
-        Cue(troubles.workers_die, 10.0, 4.0),
+        _cue(troubles.apns_storm, "BreakerOpen", "UrgentQueueOld", "ServiceQueueOld", "MarketingQueueOld",
+             "UrgentExpired", "Shed", "LatencyBudgetBurnsFast", "LatencyBudgetBurns"),
+        _cue(troubles.sandbox_faults, "AttemptsRepeated", "DeliveryErrors"),
+        _cue(troubles.fcm_slow_and_dying, "ProviderSlow", "DeadTokens", "MassDeathHold"),
+        _cue(troubles.workers_die, "WorkersMissing", "WorkerRestarted", after_s=8.0),
+        _cue(troubles.nothing_more, "TaskFailed"),
     ),
-    frozenset({
-        "WalletpushBreakerOpen", "WalletpushAttemptsRepeated", "WalletpushDeliveryErrors", "WalletpushUrgentQueueOld",
-        "WalletpushServiceQueueOld", "WalletpushMarketingQueueOld", "WalletpushUrgentExpired", "WalletpushDeadTokens",
-        "WalletpushMassDeathHold", "WalletpushProviderSlow", "WalletpushShed", "WalletpushLatencyBudgetBurnsFast",
-        "WalletpushLatencyBudgetBurns", "WalletpushWorkersMissing", "WalletpushWorkerRestarted", "WalletpushTaskFailed",
-    }),
-    _BACKLOG | {"WalletpushUrgentShed"},
+    _BACKLOG, _named("BreakerOpen", "ProviderUnreachable"),
 )  # fmt: skip
 HOSTS = Act(
-    "hosts ill", 14.0,
+    "hosts ill", 5.0,
     (
-        Cue(troubles.sandbox_gone, 0.0, 8.0),
-        Cue(troubles.no_access_token, 0.0, 12.0),
-        Cue(troubles.worker_stands_still, 0.0, 12.0),
-        Cue(troubles.journal_is_held, 0.0, 12.0),
-        Cue(troubles.few_files, 0.0, 8.0),
-        Cue(troubles.certificate_ends, 0.0, 5.0),
-        Cue(troubles.wrong_settings, 1.0, 1.0),
+        _cue(troubles.sandbox_gone, "ProviderUnreachable"),
+        _cue(troubles.no_access_token, "CredentialRefreshFailing"),
+        _cue(troubles.worker_stands_still, "EventLoopBlocked"),
+        _cue(troubles.journal_is_held, "JournalSlow"),
+        _cue(troubles.few_files, "OpenFilesHigh"),
+        _cue(troubles.certificate_ends, "CertificateExpires"),
+        _cue(troubles.wrong_settings, "ReloadRefused"),
     ),
-    frozenset({
-        "WalletpushProviderUnreachable", "WalletpushCredentialRefreshFailing", "WalletpushEventLoopBlocked",
-        "WalletpushJournalSlow", "WalletpushOpenFilesHigh", "WalletpushCertificateExpires", "WalletpushReloadRefused",
-    }),
-    _BACKLOG,
-    frozenset({"WalletpushDeadTokens", "WalletpushProviderSlow", "WalletpushWorkersMissing", "WalletpushShed"}),
+    _BACKLOG, _named("DeadTokens", "CertificateExpires", "OpenFilesHigh"),
+)  # fmt: skip
+DISK = Act(
+    "disk full", 3.0, (_cue(troubles.disk_refuses, "JournalNotWritable", "CallErrors"),), _BACKLOG,
+    _named("JournalNotWritable"),
 )  # fmt: skip
 STORES = Act(
-    "stores full", 10.0,
-    (Cue(troubles.disk_refuses, 0.0, 4.5), Cue(troubles.too_much, 5.0, 6.0)),
-    frozenset({
-        "WalletpushJournalNotWritable", "WalletpushCallErrors", "WalletpushJournalFills", "WalletpushDedupWindowFills",
-        "WalletpushUrgentShed",
-    }),
-    _BACKLOG | {"WalletpushTaskFailed"},
-    frozenset({
-        "WalletpushOpenFilesHigh", "WalletpushCertificateExpires", "WalletpushJournalNotWritable",
-        "WalletpushCredentialRefreshFailing", "WalletpushReloadRefused",
-    }),
+    "stores full", 5.0, (_cue(troubles.too_much, "JournalFills", "DedupWindowFills", "UrgentShed"),),
+    _BACKLOG | _named("CallErrors", "TaskFailed"), _named("CredentialRefreshFailing", "JournalNotWritable"),
 )  # fmt: skip
-GONE = Act("gone", 4.0, brings=frozenset({"WalletpushDown"}), may=_BACKLOG | {"WalletpushCallErrors"})
-ACTS = (CALM, PROVIDERS, HOSTS, STORES, GONE)
+GONE = Act("gone", 2.0, (_cue(troubles.nothing_more, "Down"),), _BACKLOG | _named("CallErrors"))
+ACTS = (CALM, PROVIDERS, HOSTS, DISK, STORES, GONE)
 # A disk cannot be filled for a test, and memory grows for hours: promtool plays these with series of its own.
-WITHOUT_ACT = frozenset({"WalletpushDiskFills", "WalletpushMemoryGrows"})
+WITHOUT_ACT = _named("DiskFills", "MemoryGrows")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypedDict
@@ -13,7 +13,7 @@ from typing import NamedTuple, TypedDict
 import yaml
 
 from bench.dashboard.acts import ACTS, GONE, Act, Cue
-from bench.dashboard.prometheus import EVALUATE_S, SCRAPE_S, Line, Prometheus, prometheus
+from bench.dashboard.prometheus import EVALUATE_S, Line, Prometheus, prometheus
 from bench.dashboard.scene import Scene, scene
 from gateway.monitoring.export import RULES, rules, shortened
 from gateway.monitoring.queries import NAMES, event_queries, filled, panels
@@ -27,6 +27,9 @@ LOWERED = (
     ('{class="marketing"}) > 3600', '{class="marketing"}) > 3'),
 )
 _WARM_UP_S = 4.0
+# A trouble whose alert has not fired by then brings none.
+_PATIENCE_S = 60.0
+_SILENCE_S = 4 * EVALUATE_S
 
 
 class Told(NamedTuple):
@@ -84,7 +87,7 @@ class _Group(TypedDict):
 
 
 async def rehearse(directory: Path, acts: Sequence[Act] = ACTS) -> Rehearsal:
-    """Play all acts against one gateway; the last one begins with its end. Raises MissingPrometheus."""
+    """Play all acts against one gateway; GONE begins with its end. Raises MissingPrometheus."""
     spans: list[tuple[Act, float, float]] = []
     async with AsyncExitStack() as watched:
         async with scene(directory) as played, _day(played):
@@ -92,13 +95,13 @@ async def rehearse(directory: Path, acts: Sequence[Act] = ACTS) -> Rehearsal:
             await asyncio.sleep(_WARM_UP_S)
             target = played.place.web.removeprefix("http://")
             server = await watched.enter_async_context(prometheus(directory / "prometheus", target, rule_files()))
-            messages = await watched.enter_async_context(_listening(server))
-            spans += [await _play(act, played) for act in acts if act is not GONE]
+            ears = await watched.enter_async_context(_listening(server))
+            spans += [await _play(act, played, ears) for act in acts if act is not GONE]
             stopped_s = time.time()
         if GONE in acts:
-            spans.append((GONE, stopped_s, (await _play(GONE, None))[2]))
+            spans.append((GONE, stopped_s, (await _play(GONE, played, ears))[2]))
         told, firing = await _tell(server, spans), await _firing(server, spans)
-        return Rehearsal(tuple(spans), told, firing, await server.metric_names(), messages)
+        return Rehearsal(tuple(spans), told, firing, await server.metric_names(), ears.messages)
 
 
 def rule_files() -> dict[str, str]:
@@ -133,19 +136,45 @@ def expressions() -> list[tuple[str, str]]:
     return found + [("recording.yml", name) for name in recorded()]
 
 
-@asynccontextmanager
-async def _listening(server: Prometheus) -> AsyncIterator[dict[str, str]]:
-    heard: dict[str, str] = {}
+class _Ears:
+    """Hears which alerts fire. messages: what each said last."""
 
-    async def listen() -> None:
+    def __init__(self, server: Prometheus) -> None:
+        self.messages: dict[str, str] = {}
+        self._server = server
+        self._heard_s: dict[str, float] = {}
+
+    async def listen(self) -> None:
+        """Ask until cancelled."""
         while True:
-            heard.update(await server.messages())
-            await asyncio.sleep(SCRAPE_S)
+            found = await self._server.messages()
+            self.messages.update(found)
+            self._heard_s.update(dict.fromkeys(found, time.monotonic()))
+            await asyncio.sleep(EVALUATE_S)
 
+    async def until_all(self, alerts: Iterable[str], since_s: float) -> None:
+        """Return when each of the alerts was heard since then (monotonic), or patience is at its end."""
+        await _until(lambda: all(self._heard_s.get(alert, 0.0) > since_s for alert in alerts))
+
+    async def until_silent(self, alerts: Iterable[str]) -> None:
+        """Return when none of the alerts was heard for some evaluations, or patience is at its end."""
+        await _until(lambda: all(time.monotonic() - self._heard_s.get(alert, 0.0) > _SILENCE_S for alert in alerts))
+
+
+async def _until(good: Callable[[], bool]) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_PATIENCE_S):
+            while not good():
+                await asyncio.sleep(EVALUATE_S / 2)
+
+
+@asynccontextmanager
+async def _listening(server: Prometheus) -> AsyncIterator[_Ears]:
+    ears = _Ears(server)
     async with asyncio.TaskGroup() as tasks:
-        listening = tasks.create_task(listen())
+        listening = tasks.create_task(ears.listen())
         try:
-            yield heard
+            yield ears
         finally:
             listening.cancel()
 
@@ -160,19 +189,23 @@ async def _day(played: Scene) -> AsyncIterator[None]:
             day.cancel()
 
 
-async def _play(act: Act, played: Scene | None) -> tuple[Act, float, float]:
+async def _play(act: Act, played: Scene, ears: _Ears) -> tuple[Act, float, float]:
     start_s = time.time()
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(asyncio.sleep(act.seconds))
+        tasks.create_task(asyncio.sleep(act.least_s))
         for cue in act.cues:
-            if played is not None:
-                tasks.create_task(_follow(cue, played))
+            tasks.create_task(_follow(cue, played, ears))
+    await ears.until_silent(act.ends)
     return act, start_s, time.time()
 
 
-async def _follow(cue: Cue, played: Scene) -> None:
+async def _follow(cue: Cue, played: Scene, ears: _Ears) -> None:
+    began_s, over = time.monotonic(), asyncio.Event()
     await asyncio.sleep(cue.after_s)
-    await cue.trouble(played, cue.seconds)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(cue.trouble(played, over))  # type: ignore[arg-type]
+        await ears.until_all(cue.brings, began_s)
+        over.set()
 
 
 async def _tell(server: Prometheus, spans: Sequence[tuple[Act, float, float]]) -> tuple[Told, ...]:

@@ -27,8 +27,6 @@ _MIX = ((SECURITY, 1), (TRANSACTIONAL, 3), (SERVICE, 2))
 _OFFERS = 3
 _USERS = 40
 _FANS = 20
-
-
 _YES = preference_pb2.Consent(
     category="promotion", channel=preference_pb2.CHANNEL_PUSH, granted=True,
     method=preference_pb2.CONSENT_METHOD_APP, wording_version="1",
