@@ -32,9 +32,11 @@ def healthy_simulators(simulators: Simulators) -> None:
 def gateway(simulators: Simulators, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     settings = "".join(app_toml(simulators, app) for app in APPS)
     running = Gateway(tmp_path_factory.mktemp("gateway"), settings + FAST, workers=2)
-    running.start()
-    yield running
-    running.end()
+    try:
+        running.start()
+        yield running
+    finally:
+        running.end()
 
 
 @pytest.fixture

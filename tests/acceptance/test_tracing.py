@@ -54,9 +54,11 @@ def traced(simulators: Simulators, traces: Receiver, tmp_path_factory: pytest.Te
     )  # fmt: skip
     settings = app_toml(simulators) + app_toml(simulators, "retry") + FAST + tracing(traces.port, *own)
     running = Gateway(directory, settings)
-    running.start()
-    yield running
-    running.end()
+    try:
+        running.start()
+        yield running
+    finally:
+        running.end()
 
 
 @pytest.fixture
@@ -237,8 +239,8 @@ def test_without_a_receiver_everything_is_delivered_and_the_lost_spans_are_count
         nobody = taken.getsockname()[1]
     own = ("sample_ratio = 1.0", "interval_s = 0.05", "timeout_s = 0.2", "queue_spans = 64", "max_per_batch = 1000")
     gateway = Gateway(tmp_path, app_toml(simulators) + FAST + tracing(nobody, *own))
-    gateway.start()
     try:
+        gateway.start()
         with gateway.delivery() as stub:
             request = delivery_pb2.SendBatchRequest(notifications=[payment() for _ in range(300)])
             answer: delivery_pb2.SendBatchResponse = stub.SendBatch(request, timeout=TIMEOUT_S)
@@ -256,8 +258,8 @@ def test_without_a_receiver_everything_is_delivered_and_the_lost_spans_are_count
 def test_what_was_not_sent_yet_is_sent_while_draining(simulators: Simulators, traces: Receiver, tmp_path: Path) -> None:
     settings = tracing(traces.port, "interval_s = 60.0", "sample_ratio = 0.0")
     gateway = Gateway(tmp_path, app_toml(simulators) + FAST + settings)
-    gateway.start()
     try:
+        gateway.start()
         trace_id, _, traceparent = new_parent()
         with gateway.delivery() as stub:
             final(stub, send_traced(stub, delivery_pb2.SendRequest(notification=payment()), traceparent))
