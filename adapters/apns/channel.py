@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from adapters.apns.answers import AnswerBook
 from adapters.apns.payload import render
 from adapters.apns.provider_token import ProviderTokens
-from adapters.apns.push_id import stamp
 from adapters.apns.push_types import PushTypeRule
 from adapters.apns.quick_payload import render_alerts
+from adapters.apns.requests import Requests, read_answers
 from adapters.apns.shapes import Shape, ShapeBook
 from adapters.http2.exchange import Exchange
 from adapters.line import ExchangePool, Line, PoolFactory, render_each
@@ -24,9 +24,6 @@ from core.reaction import DELIVERED, Outcome, OutcomeKind
 
 # https://developer.apple.com/documentation/usernotifications/sending-notification-requests-to-apns
 HOSTS = {Environment.PRODUCTION: "api.push.apple.com", Environment.SANDBOX: "api.sandbox.push.apple.com"}
-_PATH = b"/3/device/"
-# The constructor of a NamedTuple is written in Python; this is what it calls.
-_new = tuple.__new__
 _PLAIN = Content()
 _MALFORMED = Outcome(OutcomeKind.REJECTED, 0, "MalformedRequest")
 
@@ -125,30 +122,8 @@ class ApnsChannel:
         if not count:
             return 0
         token = self._tokens.at(now_unix_ms // 1000) if self._tokens else None
-        exchanges: list[Exchange] = []
-        malformed: list[Delivery] = []
-        last: Notification | None = None
-        tail: tuple[bytes, ...] = ()
-        for delivery, push_id in zip(deliveries[:count], stamp(deliveries, count), strict=True):
-            envelope: Envelope = delivery.envelope  # type: ignore[assignment]
-            shape = envelope[0]
-            if delivery.notification is not last:
-                last = delivery.notification
-                tail = _tail(last, envelope[1])
-            if token is not None and shape.token is not token:
-                shape.dress(token)
-            exchange: Exchange | None = delivery.exchange  # type: ignore[assignment]
-            try:
-                if exchange is None:
-                    path = _PATH + delivery.token.encode()
-                    exchange = Exchange(shape.head, path, (b"apns-id", push_id, *tail), delivery.payload, delivery)
-                else:
-                    _prepare_again(exchange, shape, delivery)
-            except ValueError:
-                malformed.append(delivery)
-            else:
-                exchanges.append(exchange)
-        return self._send(deliveries, count, exchanges, malformed)
+        made = Requests(deliveries, count, token)
+        return self._send(deliveries, count, made.exchanges, made.malformed)
 
     async def start(self) -> None:
         """Begin connecting in the background."""
@@ -181,34 +156,10 @@ class ApnsChannel:
         return count
 
     def _take_answers(self, exchanges: list[Exchange]) -> None:
-        deliveries: list[Delivery] = []
-        outcomes: list[Outcome] = []
-        last_success = None
-        for exchange in exchanges:
-            delivery: Delivery = exchange.tag  # type: ignore[assignment]
-            deliveries.append(delivery)
-            if exchange.status == 200:
-                outcomes.append(DELIVERED)
-                last_success = exchange
-            else:
-                outcomes.append(self._answers.outcome_of(exchange, delivery))
+        deliveries, outcomes, last_success = read_answers(exchanges, DELIVERED, self._answers.outcome_of)
         if last_success is not None:
             self._answers.note_success(last_success, exchanges)
         self._sink.on_outcomes(deliveries, outcomes)
 
     def _tell_capacity(self) -> None:
         self._sink.on_capacity(self.route)
-
-
-def _prepare_again(exchange: Exchange, shape: Shape, delivery: Delivery) -> None:
-    """Make the exchange of an earlier attempt ready: the same request, under the token now in force."""
-    if exchange.head is not shape.head:
-        exchange.rehead(shape.head)
-    exchange.tag = delivery
-    delivery.exchange = None
-
-
-def _tail(notification: Notification, collapse_id: bytes) -> tuple[bytes, ...]:
-    """Return the headers of one notification; made at submit, since a million that wait should not each keep them."""
-    expiration = b"%d" % (notification.expires_unix_ms // 1000)
-    return b"apns-expiration", expiration, b"apns-collapse-id", collapse_id or notification.collapse_id

@@ -16,7 +16,7 @@ def push_id(bytes notification_id not None, uint64_t device_key):
     notification_id: 16 bytes. Raises ValueError for another length.
     Source: RFC 9562 section 5.8, https://www.rfc-editor.org/rfc/rfc9562#section-5.8
     """
-    return write_id(notification_id, device_key)
+    return text_of(notification_id, device_key)
 
 
 def stamp(deliveries not None, Py_ssize_t count):
@@ -32,18 +32,22 @@ def stamp(deliveries not None, Py_ssize_t count):
         raise IndexError(f"{count} of {len(deliveries)} deliveries")
     for index in range(count):
         delivery = deliveries[index]
-        text = write_id(delivery.notification.id, delivery.device_key)
+        text = text_of(delivery.notification.id, delivery.device_key)
         if delivery.provider_message_id is None:
             delivery.provider_message_id = PyUnicode_DecodeASCII(PyBytes_AS_STRING(text), 36, NULL)
         ids.append(text)
     return ids
 
 
-cdef bytes write_id(bytes notification_id, uint64_t device_key):
+cdef bytes text_of(bytes notification_id, uint64_t device_key):
+    cdef uint8_t text[ID_BYTES]
+    write_id(notification_id, device_key, text)
+    return PyBytes_FromStringAndSize(<char *> text, ID_BYTES)
+
+
+cdef int write_id(bytes notification_id, uint64_t device_key, uint8_t *out) except -1:
     cdef uint8_t raw[16]
     cdef uint64_t half[2]
-    cdef bytes text
-    cdef char *place
     cdef int index
     if PyBytes_GET_SIZE(notification_id) != 16:
         raise ValueError(f"a notification id has 16 bytes, not {len(notification_id)}")
@@ -54,16 +58,14 @@ cdef bytes write_id(bytes notification_id, uint64_t device_key):
     memcpy(raw, half, 16)
     raw[6] = (raw[6] & 0x0F) | 0x80
     raw[8] = (raw[8] & 0x3F) | 0x80
-    text = PyBytes_FromStringAndSize(NULL, 36)
-    place = PyBytes_AS_STRING(text)
     for index in range(16):
         if index == 4 or index == 6 or index == 8 or index == 10:
-            place[0] = b"-"
-            place += 1
-        place[0] = HEX[raw[index] >> 4]
-        place[1] = HEX[raw[index] & 15]
-        place += 2
-    return text
+            out[0] = c"-"
+            out += 1
+        out[0] = HEX[raw[index] >> 4]
+        out[1] = HEX[raw[index] & 15]
+        out += 2
+    return 0
 
 
 cdef inline uint64_t mix(uint64_t x) noexcept nogil:

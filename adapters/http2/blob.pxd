@@ -26,6 +26,18 @@ cdef inline int blob_append(Blob *blob, const void *source, uint32_t size) noexc
     return 0
 
 
+cdef inline int blob_reserve(Blob *blob, uint32_t capacity) noexcept nogil:
+    """Make room for so many bytes in all; return -1 when memory is out."""
+    cdef uint8_t *grown
+    if capacity <= blob.capacity:
+        return 0
+    grown = <uint8_t *> realloc(blob.data, capacity)
+    if grown == NULL:
+        return -1
+    blob.data, blob.capacity = grown, capacity
+    return 0
+
+
 cdef inline void blob_free(Blob *blob) noexcept nogil:
     free(blob.data)
     blob.data = NULL

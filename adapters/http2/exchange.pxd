@@ -1,14 +1,14 @@
 """Layout of Exchange, one request and its answer."""
 
-from libc.stdint cimport int32_t, int64_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 
 from adapters.http2.blob cimport Blob
 from adapters.http2.headers cimport HeaderBlock
-from adapters.http2.nghttp2 cimport nghttp2_nv
-
 
 cdef enum:
     MAX_EXTRA = 32
+    # With a block as large, still far below the 16,384 bytes that any peer takes in one frame.
+    MAX_OWN = 7168
     BODY_CAP = 16384
 
 cdef enum:
@@ -20,8 +20,6 @@ cdef enum:
 
 cdef class Exchange:
     cdef readonly HeaderBlock head
-    cdef readonly bytes path
-    cdef readonly tuple extra
     cdef readonly bytes payload
     cdef public object tag
     cdef readonly object connection
@@ -34,6 +32,9 @@ cdef class Exchange:
     cdef int ending
     cdef int64_t submitted_ns
     cdef Py_ssize_t payload_sent
+    # The encoded path and, from own_path on, the other fields of this request alone.
+    cdef Blob own
+    cdef uint32_t own_path
     cdef Blob fields
     cdef Blob content
     cdef tuple wanted
@@ -41,7 +42,13 @@ cdef class Exchange:
     cdef void *previous
     cdef void *next
 
-    cdef int fill(self, nghttp2_nv *nva) noexcept
+    cdef int set_path(self, const uint8_t *start, size_t start_size, const uint8_t *rest, size_t rest_size) except -1
+    cdef int add_field(self, bytes encoded_name, const uint8_t *value, size_t size) except -1
+    cdef int add_literal(self, bytes name, bytes value) except -1
+    cdef int reserve(self, size_t size) except -1
+    cdef int write_head(self, Blob *out, tuple shared) noexcept
     cdef void clear_answer(self) noexcept
     cdef int keep_field(self, int index, const unsigned char *value, size_t size) noexcept
     cdef int keep_content(self, const unsigned char *data, size_t size) noexcept
+
+cdef Exchange new_exchange(HeaderBlock head, bytes payload, object tag)

@@ -10,6 +10,8 @@ cdef extern from "nghttp2/nghttp2.h":
         pass
     ctypedef struct nghttp2_option:
         pass
+    ctypedef struct nghttp2_hd_deflater:
+        pass
 
     ctypedef struct nghttp2_nv:
         uint8_t *name
@@ -88,6 +90,8 @@ cdef extern from "nghttp2/nghttp2.h":
         NGHTTP2_CANCEL
         NGHTTP2_ERR_CALLBACK_FAILURE
         NGHTTP2_ERR_EOF
+        NGHTTP2_ERR_INTERNAL
+        NGHTTP2_ERR_NOMEM
         NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE
         NGHTTP2_SETTINGS_HEADER_TABLE_SIZE
         NGHTTP2_SETTINGS_ENABLE_PUSH
@@ -143,6 +147,13 @@ cdef extern from "nghttp2/nghttp2.h":
         nghttp2_session *, uint8_t flags, int32_t last_stream_id, uint32_t error_code,
         const uint8_t *opaque_data, size_t opaque_data_len)
     int nghttp2_submit_shutdown_notice(nghttp2_session *session)
+
+    int nghttp2_hd_deflate_new(nghttp2_hd_deflater **out, size_t max_table_size)
+    void nghttp2_hd_deflate_del(nghttp2_hd_deflater *deflater)
+    size_t nghttp2_hd_deflate_bound(nghttp2_hd_deflater *deflater, const nghttp2_nv *nva, size_t size)
+    ssize_t nghttp2_hd_deflate_hd(
+        nghttp2_hd_deflater *deflater, uint8_t *out, size_t room, const nghttp2_nv *nva, size_t size)
+    size_t nghttp2_hd_deflate_get_dynamic_table_size(nghttp2_hd_deflater *deflater)
 
     int nghttp2_check_header_name(const uint8_t *name, size_t size)
     int nghttp2_check_header_value(const uint8_t *value, size_t size)

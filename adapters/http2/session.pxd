@@ -1,10 +1,11 @@
 """Layout of ClientSession, the client's half of one HTTP/2 connection."""
 
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from adapters.http2.blob cimport Blob
 from adapters.http2.exchange cimport Exchange
 from adapters.http2.nghttp2 cimport nghttp2_frame, nghttp2_session
+from adapters.http2.request_writer cimport RequestWriter
 
 
 cdef enum:
@@ -13,6 +14,7 @@ cdef enum:
 cdef class ClientSession:
     cdef nghttp2_session *raw
     cdef Blob out
+    cdef RequestWriter writer
     cdef object owner
     cdef tuple wanted
     cdef const unsigned char *wanted_names[MAX_WANTED]
@@ -38,6 +40,8 @@ cdef class ClientSession:
 
     cdef int free_streams(self) noexcept
     cdef int open(self, Exchange exchange, int64_t now_ns) noexcept
+    cdef int pump(self) noexcept
+    cdef int write_request(self, const uint8_t *frame, ssize_t size) noexcept
     cdef void finish(self, Exchange exchange, int ending)
     cdef void link(self, Exchange exchange) noexcept
     cdef void unlink(self, Exchange exchange) noexcept

@@ -5,11 +5,10 @@ from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 from libc.string cimport memcmp, memcpy
 
-from adapters.http2.blob cimport blob_free
-from adapters.http2.exchange cimport ANSWERED, MAX_EXTRA, NOT_SENT, TIMED_OUT, UNKNOWN, Exchange
-from adapters.http2.headers cimport MAX_FIELDS
+from adapters.http2.blob cimport blob_append, blob_free
+from adapters.http2.exchange cimport ANSWERED, NOT_SENT, TIMED_OUT, UNKNOWN, Exchange
 from adapters.http2.nghttp2 cimport *
-from adapters.http2.wire cimport pump
+from adapters.http2.request_writer cimport RequestWriter, is_request, stream_of
 
 from adapters.http2.errors import SessionBroken
 
@@ -24,6 +23,8 @@ cdef class ClientSession:
 
     `wanted` names the answer fields to keep, the rest are dropped. `max_streams` caps what the server allows. `cautious`
     keeps to one stream until a first 2xx answer, as APNs asks of connections with token authentication.
+
+    libnghttp2 is given ":method" alone of a request; RequestWriter puts the fields into the frame that it makes of that.
     """
 
     def __cinit__(self, tuple wanted=(), *, object owner=None, int max_streams=4096, bint cautious=False,
@@ -38,6 +39,7 @@ cdef class ClientSession:
             self.wanted_names[index] = name
             self.wanted_sizes[index] = len(name)
         self.finished = []
+        self.writer = RequestWriter()
         self.limit = max_streams
         self.cautious = cautious
         self.goaway_debug = b""
@@ -89,9 +91,9 @@ cdef class ClientSession:
         cdef Exchange exchange
         while taken < room and not self.broken:
             exchange = exchanges[start + taken]
-            if exchange.live:
+            if exchange.live or exchange.head is None:
                 if taken == 0:
-                    raise ValueError("the exchange is in flight already")
+                    raise ValueError("the exchange is in flight already, or empty")
                 break
             taken += self.open(exchange, now_ns)
         return taken
@@ -114,7 +116,7 @@ cdef class ClientSession:
         """Return the bytes to write now, possibly none; raise SessionBroken when the session cannot go on."""
         cdef bytes chunk
         if not self.broken:
-            self.broken = pump(self.raw, &self.out)
+            self.broken = self.pump()
         if self.broken:
             raise SessionBroken(nghttp2_strerror(self.broken).decode(), self.broken)
         chunk = self.out.data[:self.out.size]
@@ -166,13 +168,12 @@ cdef class ClientSession:
 
     cdef int open(self, Exchange exchange, int64_t now_ns) noexcept:
         """Open a stream; return 1, or 0 with `broken` set and the exchange untouched."""
-        cdef nghttp2_nv nva[MAX_FIELDS + MAX_EXTRA]
         cdef nghttp2_data_provider provider
         cdef int32_t stream_id
         cdef bint bare = len(exchange.payload) == 0
         provider.read_callback = read_payload
         stream_id = nghttp2_submit_request(
-            self.raw, NULL, nva, exchange.fill(nva), NULL if bare else &provider, <void *> exchange)
+            self.raw, NULL, &exchange.head.method, 1, NULL if bare else &provider, <void *> exchange)
         if stream_id < 0:
             self.broken = stream_id
             return 0
@@ -184,9 +185,33 @@ cdef class ClientSession:
         exchange.sent = bare
         self.unsent += not bare
         self.link(exchange)
-        # The fields are pointed at, not copied, so they are serialised before anybody else can touch the exchange.
-        self.broken = pump(self.raw, &self.out)
+        # At once, before anybody else can touch the exchange.
+        self.broken = self.pump()
         return 1
+
+    cdef int pump(self) noexcept:
+        """Serialise everything that may be sent now behind `out`, requests with their own fields; return 0 or an error."""
+        cdef const uint8_t *frame = NULL
+        cdef ssize_t size = nghttp2_session_mem_send(self.raw, &frame)
+        cdef int failed
+        while size > 0:
+            if is_request(frame, size):
+                failed = self.write_request(frame, size)
+            else:
+                failed = blob_append(&self.out, frame, <uint32_t> size)
+            if failed:
+                return NGHTTP2_ERR_NOMEM if failed < 0 else NGHTTP2_ERR_INTERNAL
+            size = nghttp2_session_mem_send(self.raw, &frame)
+        return <int> size
+
+    cdef int write_request(self, const uint8_t *frame, ssize_t size) noexcept:
+        cdef void *found = nghttp2_session_get_stream_user_data(self.raw, stream_of(frame))
+        cdef uint32_t table_bytes
+        if found == NULL:
+            # It was given up before it was sent: an empty request, which the peer refuses, and its reset follow.
+            return blob_append(&self.out, frame, <uint32_t> size)
+        table_bytes = nghttp2_session_get_remote_settings(self.raw, NGHTTP2_SETTINGS_HEADER_TABLE_SIZE)
+        return self.writer.write(&self.out, frame, size, <Exchange> found, table_bytes)
 
     cdef void link(self, Exchange exchange) noexcept:
         Py_INCREF(exchange)

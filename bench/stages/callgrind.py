@@ -36,7 +36,8 @@ class Counts:
 def count(directory: Path, batches: int, size: int) -> Counts:
     """Run the driver under callgrind. Raises subprocess.CalledProcessError, FileNotFoundError without valgrind."""
     command = [
-        "valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={directory / 'counts'}",
+        "valgrind", "--tool=callgrind", "--instr-atstart=no", "--separate-threads=yes",
+        f"--callgrind-out-file={directory / 'counts'}",
         sys.executable, "-m", "bench.stages.driver", "--callgrind", "--batches", str(batches), "--size", str(size),
     ]  # fmt: skip
     # Hashing with a fixed seed makes two runs of one program the same to a few instructions in a thousand.

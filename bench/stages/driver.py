@@ -192,7 +192,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="walletpush-stages-") as made:
         meter = CallgrindMeter(Path(made)) if given.callgrind else CpuMeter()
-        uvloop.run(drive(Path(made), Marks(meter, budget.OUTSIDE), given.batches, given.size))
+        uvloop.run(drive(Path(made), Marks(meter, budget.OUTSIDE, budget.JOURNAL), given.batches, given.size))
     if isinstance(meter, CpuMeter):
         text = json.dumps(meter.spent_ns)
         print(text) if given.out is None else given.out.write_text(text)

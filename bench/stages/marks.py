@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import subprocess
+import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from pathlib import Path
@@ -27,22 +28,22 @@ class Meter(Protocol):
 
 
 class CpuMeter:
-    """Counts the CPU time of all threads, in ns."""
+    """Counts the CPU time of the thread that books it, in ns."""
 
     def __init__(self) -> None:
         self.spent_ns: dict[str, int] = {}
-        self._since_ns = 0
+        self._since = threading.local()
 
     def begin(self) -> None:
         """Begin to count."""
         self.spent_ns.clear()
-        self._since_ns = time.process_time_ns()
+        self._since.ns = time.thread_time_ns()
 
     def book(self, stage: str) -> None:
-        """Book the time since the last call."""
-        now_ns = time.process_time_ns()
-        self.spent_ns[stage] = self.spent_ns.get(stage, 0) + now_ns - self._since_ns
-        self._since_ns = now_ns
+        """Book this thread's time since it last did."""
+        now_ns = time.thread_time_ns()
+        self.spent_ns[stage] = self.spent_ns.get(stage, 0) + now_ns - getattr(self._since, "ns", now_ns)
+        self._since.ns = now_ns
 
 
 class CallgrindMeter:
@@ -64,11 +65,16 @@ class CallgrindMeter:
 
 
 class Marks:
-    """Knows which stage runs now; stages lie within one another, the innermost one pays."""
+    """Knows which stage runs now in each thread; stages lie within one another, the innermost one pays.
 
-    def __init__(self, meter: Meter, outside: str) -> None:
+    outside: what the main thread is in at first. elsewhere: what other threads are in.
+    """
+
+    def __init__(self, meter: Meter, outside: str, elsewhere: str) -> None:
         self._meter = meter
-        self._now = outside
+        self._elsewhere = elsewhere
+        self._running = threading.local()
+        self._running.stage = outside
         self.counting = False
 
     def begin(self) -> None:
@@ -79,12 +85,13 @@ class Marks:
     def end(self) -> None:
         """Count nothing more."""
         if self.counting:
-            self._meter.book(self._now)
+            self._meter.book(self._running.stage)
         self.counting = False
 
     def enter(self, stage: str) -> str:
-        """Let a stage pay from now on; return which one paid before."""
-        before, self._now = self._now, stage
+        """Let a stage pay for this thread from now on; return which one paid before."""
+        before: str = getattr(self._running, "stage", self._elsewhere)
+        self._running.stage = stage
         if self.counting and before != stage:
             self._meter.book(before)
         return before

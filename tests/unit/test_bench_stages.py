@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 
@@ -54,7 +55,7 @@ class Work:
 def marks(monkeypatch: pytest.MonkeyPatch) -> Marks:
     """Wrap the work's methods for one test, counting from the start."""
     monkeypatch.setattr(Work, "meter", Counter())
-    made = Marks(Work.meter, "outside")
+    made = Marks(Work.meter, "outside", "elsewhere")
     for name in ("outer", "inner", "failing", "waiting"):
         monkeypatch.setattr(Work, name, getattr(Work, name))
         made.wrap(Work, name, name)
@@ -85,6 +86,15 @@ async def test_a_coroutine_pays_while_it_runs_and_not_while_it_waits(marks: Mark
     assert await task == "done"
     marks.end()
     assert Work.meter.booked == {"outside": 5, "waiting": 300}
+
+
+def test_each_thread_has_a_stage_of_its_own(marks: Marks) -> None:
+    before = marks.enter("outer")
+    thread = threading.Thread(target=Work().inner)
+    thread.start()
+    thread.join()
+    assert marks.enter(before) == "outer"
+    assert Work.meter.booked["inner"] == 10
 
 
 FILE = """# callgrind format
