@@ -68,8 +68,8 @@ class Reaction:
     """The step for the delivery and what else must move.
 
     delay_ms: for RETRY. retire_device: drop the token from the registry, unless registered after gone_since_unix_ms.
-    suspect_device: count against the token, drop nothing. pause_route_ms: send nothing on the route that long.
-    breaker_fault: counts against the route's breaker. trip_breaker: open it now.
+    suspect_device: count against the token, drop nothing. throttle_ms: what was asked of the whole route, for its
+    throttle. breaker_fault: counts against the route's breaker. trip_breaker: open it now.
     HOLD keeps the delivery queued until the breaker lets a probe through.
     """
 
@@ -78,7 +78,7 @@ class Reaction:
     retire_device: bool = False
     suspect_device: bool = False
     possibly_delivered: bool = False
-    pause_route_ms: int = 0
+    throttle_ms: int = 0
     breaker_fault: bool = False
     trip_breaker: bool = False
     alert: bool = False
@@ -146,7 +146,7 @@ def _retry(outcome: Outcome, attempts: int, expires_in_ms: int, backoff: Backoff
         Step.CLOSE_EXPIRED if late else Step.RETRY,
         delay_ms=0 if late else delay_ms,
         possibly_delivered=outcome.possibly_delivered or kind is OutcomeKind.UNKNOWN,
-        pause_route_ms=outcome.retry_after_ms if kind is OutcomeKind.ROUTE_THROTTLED else 0,
+        throttle_ms=outcome.retry_after_ms if kind is OutcomeKind.ROUTE_THROTTLED else 0,
         breaker_fault=kind in _FAULTS,
         alert=outcome.alert,
     )

@@ -1,7 +1,7 @@
 """The way to FCM for one app: deliveries become requests, answers become outcomes.
 
-A quota (429) comes back as ROUTE_THROTTLED with how long the whole route has to pause; after a pause, as after a start,
-FCM wants traffic to rise over at least a minute: https://firebase.google.com/docs/cloud-messaging/scale-fcm
+A quota (429) comes back as ROUTE_THROTTLED with the wait that FCM asks for. As after a start, FCM wants traffic to rise
+over at least a minute after a pause: https://firebase.google.com/docs/cloud-messaging/scale-fcm
 """
 
 from __future__ import annotations

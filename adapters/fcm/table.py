@@ -19,6 +19,8 @@ from core.reaction import DELIVERED, Outcome, OutcomeKind
 # seconds after a server fault come from the same guidance as clients transcribe it, and are ours to change.
 QUOTA_WAIT_MS = 60_000
 FAULT_WAIT_MS = 10_000
+# What was lost with its connection, or reset, says little of FCM: a payment need not wait for that as for a fault.
+LOST_WAIT_MS = 1_000
 # A Retry-After of days would be a mistake of the server, or of a proxy before it.
 MAX_RETRY_AFTER_MS = 3_600_000
 
@@ -76,7 +78,7 @@ BY_CODE: dict[str, Row] = {row.outcome.reason: row for row in _BY_CODE_ROWS}
 BY_STATUS: dict[int, Row] = {row.outcome.status: row for row in _BY_STATUS_ROWS}
 
 ACCEPTED = Row(DELIVERED)
-UNKNOWN = Row(Outcome(OutcomeKind.UNKNOWN, 0, "ConnectionLost", FAULT_WAIT_MS))
+UNKNOWN = Row(Outcome(OutcomeKind.UNKNOWN, 0, "ConnectionLost", LOST_WAIT_MS))
 TIMED_OUT = Row(Outcome(OutcomeKind.UNKNOWN, 0, "Timeout", FAULT_WAIT_MS))
 NOT_SENT = Row(Outcome(OutcomeKind.NOT_SENT, 0, "NotSent"))
 

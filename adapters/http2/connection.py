@@ -65,7 +65,7 @@ class Connection(asyncio.BufferedProtocol):
         self._made_ns = self._heard_ns = time.monotonic_ns()
         self._pinged_ns = 0
         self._pings_seen = 0
-        self._drain_by_ns = 0
+        self._drain_by_ns = self._starved_ns = 0
         jitter = random.randrange(options.age_jitter_percent + 1) if options.age_jitter_percent else 0  # noqa: S311
         self._age_ns = options.max_age_ms * (100 - jitter) * 10_000
         self._tick_s = max(1, min(MAX_TICK_MS, options.request_timeout_ms // 8, options.ping_timeout_ms // 4)) / 1000
@@ -260,11 +260,21 @@ class Connection(asyncio.BufferedProtocol):
             self._inside = False
         if self.state is State.READY and now_ns - self._made_ns > self._age_ns:
             self.retire("age")
+        self._retire_starved(now_ns)
         if self.state is State.DRAINING and now_ns > self._drain_by_ns:
             self.abort(f"{self.reason}; not drained in time")
         self._keep_alive(now_ns)
         self._flush()
         self._close_if_drained()
+
+    def _retire_starved(self, now_ns: int) -> None:
+        # MAX_CONCURRENT_STREAMS 0 is meant for a while: https://www.rfc-editor.org/rfc/rfc9113#section-6.5.2
+        if self.state is not State.READY or self._session.max_streams:
+            self._starved_ns = 0
+        elif not self._starved_ns:
+            self._starved_ns = now_ns
+        elif now_ns - self._starved_ns > self._options.starved_ms * 1_000_000:
+            self.retire("no stream allowed")
 
     def _keep_alive(self, now_ns: int) -> None:
         if self._session.pings_answered != self._pings_seen:

@@ -44,9 +44,9 @@ class ConnectionOptions:
     """Times and limits of one connection.
 
     `ping_interval_ms` of silence calls for a PING when nothing is in flight, `stall_ms` when something is; the answer
-    must come within `ping_timeout_ms`. A connection is retired at `max_age_ms`, less up to `age_jitter_percent` of it.
-    A retired one may take `drain_timeout_ms` for what is in flight. `cautious` keeps to one stream until a first 2xx.
-    `wanted` names the answer fields that are kept.
+    must come within `ping_timeout_ms`. A connection is retired at `max_age_ms`, less up to `age_jitter_percent` of it,
+    and when it has allowed no stream for `starved_ms`. A retired one may take `drain_timeout_ms` for what is in flight.
+    `cautious` keeps to one stream until a first 2xx. `wanted` names the answer fields that are kept.
 
     Source: https://developer.apple.com/documentation/usernotifications/sending-notification-requests-to-apns
     """
@@ -58,6 +58,7 @@ class ConnectionOptions:
     ping_timeout_ms: int = 10_000
     max_age_ms: int = 24 * 3_600_000
     age_jitter_percent: int = 25
+    starved_ms: int = 10_000
     drain_timeout_ms: int = 30_000
     max_streams: int = 4096
     cautious: bool = False

@@ -97,6 +97,7 @@ class Dispatcher:
         batch = self._within_limits(route, batch, now_ns)
         taken = self._submit(route, batch, now_ns) if batch else 0
         route.breaker.give_back(room - taken)
+        route.throttle.give_back(room - taken)
         if pulled:
             self.wake(route)
 
@@ -105,8 +106,8 @@ class Dispatcher:
         capacity = route.channel.capacity
         if capacity <= 0:
             return 0
-        if now_ns < route.paused_until_ns:
-            self._wake_at(route, route.paused_until_ns, now_ns)
+        if now_ns < route.throttle.paused_until_ns:
+            self._wake_at(route, route.throttle.paused_until_ns, now_ns)
             return 0
         ready_ns = self._queue.ready_ns(route.number, now_ns)
         if ready_ns > now_ns:
@@ -117,7 +118,10 @@ class Dispatcher:
         if room == 0:
             # While probes are on the wire it is their answers that wake the route, not a timer of the past.
             self._wake_at(route, max(route.breaker.open_until_ns, now_ns + _LOOK_AGAIN_NS), now_ns)
-        return room
+            return 0
+        granted = route.throttle.permit(room, now_ns)
+        route.breaker.give_back(room - granted)
+        return granted
 
     def _next_batch(self, route: Route, room: int, now_ns: int) -> list[Delivery]:
         capacity = route.channel.capacity

@@ -10,6 +10,7 @@ from core.breaker import Breaker
 from core.in_flight_window import InFlightWindow
 from core.model import Environment, Provider
 from core.ports import Channel
+from core.throttle import Throttle
 from gateway.metrics import route_label
 
 
@@ -17,8 +18,8 @@ from gateway.metrics import route_label
 class Route:
     """One route and what is known of it now.
 
-    paused_until_ns: monotonic, from a provider's Retry-After. timer: the one wake-up that is scheduled.
-    label: what metrics and logs call its provider.
+    throttle: after a provider's "too many". timer: the one wake-up that is scheduled. label: what metrics and logs
+    call its provider.
     """
 
     number: int
@@ -29,7 +30,7 @@ class Route:
     channel: Channel = field(init=False)
     label: str = field(init=False)
     window: InFlightWindow = field(default_factory=InFlightWindow)
-    paused_until_ns: int = 0
+    throttle: Throttle = field(default_factory=Throttle)
     in_flight: int = 0
     timer: asyncio.TimerHandle | None = None
     timer_due_ns: int = 0

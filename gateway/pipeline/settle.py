@@ -42,7 +42,10 @@ _UNTRACED: AbstractContextManager[None] = nullcontext()
 class _Sorted:
     """A batch of answers sorted by what follows from them; ended, answers and states are parallel."""
 
-    __slots__ = ("answers", "ended", "failed", "faults", "held", "retried", "silent", "states", "uncertain")
+    __slots__ = (
+        "answers", "asked_ms", "ended", "failed", "faults", "held", "retried", "silent", "states", "throttled",
+        "uncertain",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.ended: list[Delivery] = []
@@ -51,12 +54,14 @@ class _Sorted:
         self.held: list[Delivery] = []
         self.failed: Counter[str] = Counter()
         self.retried: Counter[str] = Counter()
-        self.faults = self.silent = self.uncertain = 0
+        self.faults = self.silent = self.uncertain = self.throttled = self.asked_ms = 0
 
     def take(self, delivery: Delivery, outcome: Outcome, reaction: Reaction, *, ended: bool) -> None:
         """Sort one in. ended: a retry that the reaction asks for is one too many."""
         self.faults += reaction.breaker_fault
         self.silent += outcome.kind in _NO_VERDICT
+        self.throttled += outcome.kind is OutcomeKind.ROUTE_THROTTLED
+        self.asked_ms = max(self.asked_ms, reaction.throttle_ms)
         self.uncertain += reaction.possibly_delivered
         delivery.possibly_delivered = delivery.possibly_delivered or reaction.possibly_delivered
         if reaction.step is Step.HOLD:
@@ -107,6 +112,7 @@ class Settler:
         good = outcomes.count(DELIVERED)
         if good == len(outcomes):
             route.breaker.record(good, 0, now_ns)
+            route.throttle.record(good, 0, 0, now_ns)
             self._close(deliveries, outcomes, bytes([DeliveryState.DELIVERED]) * good)
             ended = deliveries
         else:
@@ -199,6 +205,9 @@ class Settler:
         route.breaker.record(len(deliveries) - sorted_out.faults - sorted_out.silent, sorted_out.faults, now_ns)
         # A probe that says nothing of the provider is there to be sent again.
         route.breaker.give_back(sorted_out.silent)
+        route.throttle.give_back(sorted_out.silent)
+        others = len(deliveries) - sorted_out.silent - sorted_out.throttled
+        route.throttle.record(others, sorted_out.throttled, sorted_out.asked_ms, now_ns)
         if sorted_out.held:
             self._queue.give_back(sorted_out.held)
         if sorted_out.ended:
@@ -225,8 +234,6 @@ class Settler:
             waited_ms = (now_ns - delivery.submitted_ns) // 1_000_000
             gone_since = outcome.gone_since_unix_ms or self._clock.unix_ms() - waited_ms
             self._retirer.add(route.app, Retirement(route.provider, delivery.token, gone_since), now_ns)
-        if reaction.pause_route_ms:
-            route.paused_until_ns = max(route.paused_until_ns, now_ns + reaction.pause_route_ms * 1_000_000)
         if reaction.trip_breaker:
             route.breaker.trip(now_ns)
         if reaction.alert:

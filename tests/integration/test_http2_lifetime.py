@@ -73,6 +73,21 @@ async def test_slow_but_living_server_is_not_given_up(heard: Recorder) -> None:
         assert connection.state is State.READY
 
 
+async def test_connection_that_allows_no_stream_for_long_is_retired_and_its_requests_end(heard: Recorder) -> None:
+    shelf = Shelf()
+    options = replace(QUICK, starved_ms=300)
+    async with serving(shelf) as server, connected(server, heard, options) as connection:
+        connection.submit(exchanges(3))
+        await heard.until(lambda: len(shelf.requests) == 3)
+        next(iter(server.connections)).announce(0)
+        await asyncio.wait_for(connection.left.wait(), 5)
+        assert (connection.state, connection.reason) == (State.DRAINING, "no stream allowed")
+        shelf.answer()
+        await heard.until_answered(3)
+        await asyncio.wait_for(connection.closed.wait(), 5)
+        assert heard.fates() == {"ANSWERED": 3}
+
+
 async def test_goaway_stops_new_streams_and_waits_for_those_in_flight(heard: Recorder) -> None:
     shelf = Shelf()
     async with serving(shelf) as server, connected(server, heard) as connection:

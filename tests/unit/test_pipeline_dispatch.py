@@ -15,6 +15,7 @@ from tests.unit.virtual_time import VirtualLoop, in_virtual_time
 
 FAULT = Outcome(OutcomeKind.PROVIDER_FAULT, 503, "ServiceUnavailable")
 NOT_SENT = Outcome(OutcomeKind.NOT_SENT, 0, "GoAway")
+OVER_QUOTA = Outcome(OutcomeKind.ROUTE_THROTTLED, 429, "QUOTA_EXCEEDED", retry_after_ms=300_000)
 
 
 def titles(channel: FakeChannel) -> list[str]:
@@ -160,17 +161,37 @@ async def test_probes_that_were_not_sent_are_sent_again() -> None:
 
 
 @in_virtual_time
-async def test_retry_after_pauses_the_whole_route_and_ends_by_itself() -> None:
+async def test_a_quota_holds_what_it_refused_for_its_retry_after_and_the_rest_for_a_moment() -> None:
     async with stand() as pipeline:
         await pipeline.accept(message("k", "ab"))
         await settle_down()
-        pipeline.apns.answer(Outcome(OutcomeKind.ROUTE_THROTTLED, 429, "QUOTA_EXCEEDED", retry_after_ms=10_000))
-        await pipeline.accept(message("m", "ab", klass=1))
-        await settle_down(9.8)
-        assert len(titles(pipeline.apns)) == 1
+        pipeline.apns.answer(OVER_QUOTA)
         pipeline.apns.answers_by_itself = DELIVERED
+        await pipeline.accept(message("m", "ab", klass=1))
+        await settle_down(0.2)
+        assert titles(pipeline.apns) == ["k"]
+        await settle_down(0.2)
+        assert titles(pipeline.apns) == ["k", "m"]
+        await settle_down(299.0)
+        assert titles(pipeline.apns) == ["k", "m"]
         await settle_down(2.0)
-        assert sorted(titles(pipeline.apns)) == ["k", "k", "m"]
+        assert titles(pipeline.apns) == ["k", "m", "k"]
+        await pipeline.assert_at_rest()
+
+
+@in_virtual_time
+async def test_a_provider_that_refuses_everything_is_asked_less_and_less_until_it_takes_one() -> None:
+    async with stand(StandOptions(streams=50)) as pipeline:
+        pipeline.apns.answers_by_itself = OVER_QUOTA
+        await pipeline.accept(*(message(f"k{number}", "ab") for number in range(500)))
+        await settle_down(30.0)
+        asked = len(titles(pipeline.apns))
+        assert 50 < asked < 250
+        pipeline.apns.answers_by_itself = DELIVERED
+        await settle_down(33.0)
+        assert len(titles(pipeline.apns)) == 500
+        await settle_down(600.0)
+        assert len(await pipeline.receipts()) == 500
         await pipeline.assert_at_rest()
 
 
@@ -178,7 +199,7 @@ async def test_retry_after_pauses_the_whole_route_and_ends_by_itself() -> None:
 async def test_an_early_timer_loses_no_wake_up() -> None:
     async with stand() as pipeline:
         route = pipeline.routes[APNS]
-        route.paused_until_ns = pipeline.clock.monotonic_ns() + 5_000_000_000
+        route.throttle.record(0, 1, 5_000, pipeline.clock.monotonic_ns())
         await pipeline.accept(message("k", "ab"))
         await settle_down()
         assert route.timer is not None

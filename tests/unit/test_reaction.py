@@ -73,20 +73,20 @@ def test_suspect_device_is_marked_and_kept() -> None:
 def test_throttled_device_waits_without_slowing_its_route() -> None:
     reaction = follow(Outcome(OutcomeKind.DEVICE_THROTTLED, 429, "TooManyRequests", 2_000))
     assert reaction.step is Step.RETRY
-    assert reaction.pause_route_ms == 0
+    assert reaction.throttle_ms == 0
     assert not reaction.breaker_fault
 
 
-def test_throttled_route_pauses_as_long_as_the_provider_asked() -> None:
+def test_a_delivery_refused_by_a_quota_waits_as_long_as_the_provider_asked() -> None:
     reaction = follow(Outcome(OutcomeKind.ROUTE_THROTTLED, 429, "QUOTA_EXCEEDED", 90_000))
-    assert reaction.pause_route_ms == 90_000
+    assert reaction.throttle_ms == 90_000
     assert reaction.delay_ms >= 90_000
 
 
-def test_route_pauses_even_if_the_delivery_itself_expires_meanwhile() -> None:
+def test_the_throttle_hears_of_a_refusal_even_if_the_delivery_itself_expires_meanwhile() -> None:
     reaction = follow(Outcome(OutcomeKind.ROUTE_THROTTLED, 429, "QUOTA_EXCEEDED", 90_000), expires_in_ms=30_000)
     assert reaction.step is Step.CLOSE_EXPIRED
-    assert reaction.pause_route_ms == 90_000
+    assert reaction.throttle_ms == 90_000
 
 
 @pytest.mark.parametrize("kind", [OutcomeKind.PROVIDER_FAULT, OutcomeKind.UNKNOWN])
