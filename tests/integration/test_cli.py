@@ -70,7 +70,10 @@ def test_help_comes_quickly_and_tells_the_exit_codes() -> None:
     assert "worker" not in done.stdout
 
 
-@pytest.mark.parametrize("command", ["serve", "demo", "send", "simulate", "receipts", "top", "devices", "config", "keys"])
+@pytest.mark.parametrize(
+    "command",
+    ["serve", "demo", "send", "simulate", "receipts", "top", "devices", "templates", "monitoring", "config", "keys"],
+)
 def test_every_command_explains_itself(command: str, run: Run) -> None:
     code, out, _ = run(command, "--help")
     assert code == 0

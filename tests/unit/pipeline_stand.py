@@ -109,9 +109,9 @@ class Stand:
         DedupWindow.create(memory, options.dedup_capacity, 3_600_000)
         self.dedup = DedupWindow(memory, 0)
         self.intake = Intake(
-            journal=self.journal, dedup=self.dedup, hasher=HASHER.derive("keys"),
+            journal=self.journal, dedup=self.dedup, hasher=HASHER.derive("keys"), reader=GeneralReader(),
             admission=Admission(options.admitted or options.capacity, 0.8, 0.9), precheck=self._precheck,
-            reader=GeneralReader(), pending=lambda: self.queue.in_use, accepted=self.planner.accept, tasks=tasks, metrics=self.metrics,
+            pending=lambda: self.queue.in_use, accepted=self.planner.accept, tasks=tasks, metrics=self.metrics,
             clock=self.clock, tracer=options.tracer,
         )  # fmt: skip
 
