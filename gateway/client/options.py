@@ -26,19 +26,21 @@ class Tls:
 class Batching:
     """When a chunk of the stream is closed: by count, by size, or by its first message's wait.
 
-    With nothing in flight a chunk leaves at once, so that a lone caller never waits.
+    With nothing in flight a chunk leaves at once, so that a lone caller never waits. With max_in_flight of them in
+    flight one that is not full waits for an answer: a slow gateway gets fewer and larger chunks and no longer queue.
     """
 
     max_messages: int = 500
     max_bytes: int = 1 << 20
     max_latency_ms: float = 2.0
+    max_in_flight: int = 8
 
     def __post_init__(self) -> None:
         """Hold to the contract's 1,000 notifications a chunk."""
         if not 1 <= self.max_messages <= 1_000:
             raise ValueError("max_messages must be 1 to 1,000")
-        if self.max_bytes < 1 or self.max_latency_ms < 0:
-            raise ValueError("max_bytes must be positive and max_latency_ms not negative")
+        if self.max_bytes < 1 or self.max_in_flight < 1 or self.max_latency_ms < 0:
+            raise ValueError("max_bytes and max_in_flight must be positive and max_latency_ms not negative")
 
 
 @dataclass(frozen=True, slots=True)

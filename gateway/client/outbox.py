@@ -113,6 +113,7 @@ class Outbox:
 
     def settle(self, chunk: Chunk, results: Sequence[pb.SendResult]) -> None:
         """Give each entry its result; what is transient comes back after a pause. Aligned with the chunk."""
+        held_up = self._in_flight >= self._batching.max_in_flight
         self._in_flight -= 1
         again: Chunk = []
         after_s = 0.0
@@ -129,7 +130,7 @@ class Outbox:
                 self._fail(entry, failure)
         if again:
             self._loop.call_later(pause_s(self._retry, again[0].attempts, after_s), self._put_back, again)
-        if not self._in_flight and self._pending:
+        if self._pending and (held_up or not self._in_flight):
             self._due.set()
 
     def put_back(self, chunks: Iterable[Chunk], failure: WalletpushError) -> None:
@@ -184,7 +185,7 @@ class Outbox:
         full = len(self._pending) >= self._batching.max_messages or self._pending_bytes >= self._batching.max_bytes
         if full:
             self._due.set()
-        elif self._linger is None:
+        elif self._linger is None and self._in_flight < self._batching.max_in_flight:
             # With nothing in flight a chunk leaves at once, together with what is sent in this turn of the loop.
             latency_s = self._batching.max_latency_ms / 1_000
             set_due = self._due.set
