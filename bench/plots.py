@@ -14,6 +14,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 
 from bench.latency import decode
 from bench.results import Bars, Figure, Latencies, RunResult, SectionResult, Series
+from bench.soak.plot import draw_soak
 
 # Told apart by every kind of colour vision. Source: https://jfly.uni-koeln.de/color/
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
@@ -51,8 +52,11 @@ def draw_section(section: SectionResult, directory: Path) -> Iterator[Path]:
     with mpl.rc_context(_STYLE):  # type: ignore[arg-type]
         for bars in section.bars:
             yield _save(_bars(bars, figures), directory, section, bars.plot)
-        for plot, lines in _grouped((one.plot, one) for one in section.series):
-            yield _save(_lines(plot, lines), directory, section, plot)
+        if section.section == "soak":
+            yield from draw_soak(section, directory)
+        else:
+            for plot, lines in _grouped((one.plot, one) for one in section.series):
+                yield _save(_lines(plot, lines), directory, section, plot)
         for plot, times in _grouped((one.name.rpartition(".")[0] or one.name, one) for one in section.latencies):
             yield _save(_percentiles(plot, times), directory, section, f"latency {plot}")
 

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from bench.results import Better, Figure, Latencies, ResultTable, Series
 from bench.soak.book import THIRDS, Times
 from bench.soak.phases import Phase, Stage
+from bench.soak.plot import PHASES_PLOT
 from bench.soak.run import Soak
 from bench.soak.samples import Sample
 from bench.soak.trends import slope
 from bench.soak.troubles import TROUBLES
 
-PHASES_PLOT = "soak.phases"
 _HOUR_S = 3_600.0
 # A shorter soak is still filling what it keeps, and a slope per hour would be that of the filling.
 _LONG_S = 1_200.0
