@@ -130,7 +130,8 @@ async def test_one_who_gives_up_at_the_gate_leaves_no_room_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"max_messages": 0}, {"max_messages": 1_001}, {"max_bytes": 0}, {"max_latency_ms": -1}, {"max_in_flight": 0}]
+    "wrong",
+    [{"max_messages": 0}, {"max_messages": 1_001}, {"max_bytes": 0}, {"max_latency_ms": -1}, {"max_in_flight": 0}],
 )
 def test_batching_that_the_contract_does_not_allow_is_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="m"):
