@@ -43,7 +43,8 @@ class Peer:
     def send(self, *exchanges: Exchange) -> list[Fields]:
         """Send requests; return the fields of each as they arrive."""
         assert self.client.submit(list(exchanges), 0) == len(exchanges)
-        return [self.decoder.decode(block, raw=True) for block in blocks(self.client.drain())]
+        decoded = [self.decoder.decode(block, raw=True) for block in blocks(self.client.drain())]
+        return [[(bytes(name), bytes(value)) for name, value in fields] for fields in decoded]
 
     def size(self, exchange: Exchange) -> int:
         """Send a request; return how many bytes its header fields took."""

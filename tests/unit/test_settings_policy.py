@@ -109,7 +109,7 @@ def test_every_setting_reaches_the_rules(tmp_path: Path) -> None:
     assert (found.time_zone, found.country, found.currency) == ("Asia/Shanghai", "CN", "CNY")
     assert (found.default_locale, found.lock_screen, found.backlog) == ("zh-CN", LockScreenDetail.FULL, Backlog.SUMMARY)
     assert (found.vendor_hours, found.jitter_s, found.max_cap_wait_s) == ((), 60, 3_600)
-    assert (found.service_is_quiet, found.never_quiet) == (False, {"upkeep"})
+    assert (found.service_is_quiet, found.never_quiet) == (False, frozenset({"upkeep"}))
     assert [found.takes_wording(one) for one in ("2025-07", "2026-01", "2026-07")] == [False, True, True]
 
 
