@@ -14,12 +14,14 @@ from gateway.commands import (
     holds,
     keys,
     monitoring,
+    preferences,
     receipts,
     send,
     serve,
     simulate,
     templates,
     top,
+    users,
     worker,
 )
 from gateway.commands.failure import INTERRUPTED, CommandFailed
@@ -49,6 +51,8 @@ app.command("send")(send.send)
 app.command("receipts")(receipts.receipts)
 app.command("top")(top.top)
 app.add_typer(devices.app)
+app.add_typer(users.app)
+app.add_typer(preferences.app)
 app.add_typer(holds.app)
 app.add_typer(templates.app)
 app.add_typer(config.app)

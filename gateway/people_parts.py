@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from adapters.hotstate import shared_file
+from adapters.people.changes import Resealed
 from adapters.people.marks import MARKS_BYTES, ChangeMarks
-from adapters.people.sealing import make_ring, read_ring
+from adapters.people.sealing import drop_keys, make_ring, read_ring, rotate_ring, settles_in_s
 from adapters.people.source import SqliteRecipients
 from adapters.people.sqlite import SqlitePeople
 from adapters.registry.sqlite import SqliteRegistry
@@ -81,6 +84,40 @@ def prepare_people(settings: Settings) -> None:
         elif make_ring(path):
             get_logger("people").warning("keys_made_beside_data", path=str(path), better="privacy.key_file")
     shared_file.create(shared_file.shared_directory(settings.data_dir) / MARKS_FILE, MARKS_BYTES)
+
+
+def rotate_keys(settings: Settings) -> tuple[Path, str]:
+    """Add a key to the key file, made if there is none; return where it is and the key's id. Raises StoreFailure."""
+    path = key_file(settings)
+    make_ring(path)
+    return path, rotate_ring(path)
+
+
+async def reseal_people(
+    settings: Settings, progress: Callable[[int, int], None], *, drop: bool
+) -> tuple[int, int]:
+    """Seal all users anew with the newest key; return how many, and how many old keys were dropped.
+
+    progress hears how many users were looked at and sealed. Raises StoreFailure, Unavailable.
+    """
+    path = key_file(settings)
+    if drop:
+        await asyncio.sleep(settles_in_s(path))
+    registry = await SqliteRegistry.open(settings.data_dir)
+    people = await SqlitePeople.open(settings.data_dir, path, registry)
+    seen = changed = 0
+
+    def step(done: Resealed) -> None:
+        nonlocal seen, changed
+        seen, changed = seen + done.seen, changed + done.changed
+        progress(seen, changed)
+
+    try:
+        await people.reseal(step)
+        return changed, drop_keys(path, people.newest_key) if drop else 0
+    finally:
+        await people.close()
+        await registry.close()
 
 
 async def open_people(

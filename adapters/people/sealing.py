@@ -8,6 +8,7 @@ import hmac
 import os
 import secrets
 import tempfile
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from core.errors import StoreFailure
 KEY_BYTES: Final = 32
 ID_BYTES: Final = 4
 NONCE_BYTES: Final = 12
+LOOK_AGAIN_S: Final = 1.0
+NOWHERE: Final = (0, 0)
 # What is sealed is this much longer than it was: key id, nonce, tag.
 OVERHEAD_BYTES: Final = ID_BYTES + NONCE_BYTES + 16
 
@@ -36,7 +39,7 @@ class Ring:
 
 
 class Sealer:
-    """Seals with the ring's newest key, opens with any; reads the file again when it meets an unknown key.
+    """Seals with the ring's newest key, opens with any; a rotation is noticed within LOOK_AGAIN_S.
 
     Random nonces of 96 bits are safe for 2^32 sealings under one key: rotate long before, say every billion changes.
     Source: NIST SP 800-38D, section 8.3.
@@ -44,6 +47,8 @@ class Sealer:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._looked_s = 0.0
+        self._seen = (0, 0)
         self.reload()
 
     @property
@@ -53,6 +58,8 @@ class Sealer:
 
     def reload(self) -> None:
         """Read the key file again, after a rotation. Raises StoreFailure if it cannot be read."""
+        self._looked_s = time.monotonic()
+        self._seen = identity_of(self._path)
         ring = read_ring(self._path)
         self._index_key = ring.index_key
         self._ciphers = {key_id: AESGCM(key) for key_id, key in ring.keys.items()}
@@ -62,6 +69,8 @@ class Sealer:
         """Return key id, nonce and what is sealed; nothing stays nothing. bound_to: where it belongs."""
         if not plain:
             return b""
+        if time.monotonic() - self._looked_s > LOOK_AGAIN_S:
+            self._look_again()
         nonce = os.urandom(NONCE_BYTES)
         return self._newest + nonce + self._ciphers[self._newest].encrypt(nonce, plain, bound_to)
 
@@ -80,6 +89,12 @@ class Sealer:
         except InvalidTag as error:
             raise StoreFailure("sealed personal data was altered, or stands where it does not belong") from error
 
+    def _look_again(self) -> None:
+        self._looked_s = time.monotonic()
+        # A file that is gone for the moment leaves the keys that are known; opening what needs another one fails.
+        if identity_of(self._path) not in (self._seen, NOWHERE):
+            self.reload()
+
     def index(self, *parts: str) -> str:
         """Return the keyed hash, in hexadecimal, under which something sealed is looked up."""
         return hmac.digest(self._index_key, orjson.dumps(parts), "sha256")[:16].hex()
@@ -87,6 +102,15 @@ class Sealer:
     def fingerprint(self) -> str:
         """Return what tells this ring's index key from another's without giving it away."""
         return hmac.digest(self._index_key, b"fingerprint", "sha256")[:16].hex()
+
+
+def identity_of(path: Path) -> tuple[int, int]:
+    """Return what tells one version of a file from the next; NOWHERE if there is none."""
+    try:
+        state = path.stat()
+    except OSError:
+        return NOWHERE
+    return state.st_ino, state.st_mtime_ns
 
 
 def read_ring(path: Path) -> Ring:
@@ -136,13 +160,25 @@ def rotate_ring(path: Path) -> str:
     return list(ring.keys)[-1].hex()
 
 
-def drop_keys(path: Path) -> int:
-    """Remove all keys but the newest, once nothing is sealed with them; return how many. Raises StoreFailure."""
+def drop_keys(path: Path, newest: bytes) -> int:
+    """Remove all keys but the newest, once nothing is sealed with them; return how many.
+
+    Raises StoreFailure if another one is the newest by now.
+    """
     with waited_lock(path.with_suffix(".lock")):
         ring = read_ring(path)
-        newest = list(ring.keys)[-1]
+        if list(ring.keys)[-1] != newest:
+            raise StoreFailure(f"{path} was rotated meanwhile: reseal again")
         _write(path, Ring(ring.index_key, {newest: ring.keys[newest]}))
     return len(ring.keys) - 1
+
+
+def settles_in_s(path: Path) -> float:
+    """Return after how long every process has noticed the last rotation, 0 if by now. Raises StoreFailure."""
+    try:
+        return max(0.0, 3 * LOOK_AGAIN_S - (time.time() - path.stat().st_mtime))
+    except OSError as error:
+        raise StoreFailure(f"cannot read the key file {path}: {error.strerror}") from error
 
 
 def _with_new_key(ring: Ring) -> Ring:

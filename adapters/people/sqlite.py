@@ -259,6 +259,11 @@ class SqlitePeople:
             progress(at)
         return changed
 
+    @property
+    def newest_key(self) -> bytes:
+        """The id of the key that seals now."""
+        return self._sealer.newest
+
     def reload_keys(self) -> None:
         """Seal with the newest key of the file from now on. Raises StoreFailure if it cannot be read."""
         self._sealer.reload()

@@ -20,8 +20,8 @@ from bench.results import SectionResult
 from bench.section import BenchOptions, Progress
 from bench.stand import OTHER_CORE, StandOptions, simulators
 
-_PENDING = (20_000, 200_000, 1_000_000)
-_USERS = (2_000, 20_000, 100_000)
+_PENDING = (5_000, 200_000, 1_000_000)
+_USERS = (1_000, 20_000, 100_000)
 _NOTES = (
     "Waiting: one device each, payloads of about 230 bytes, and APNs refuses every connection; bytes each are slopes "
     "over eleven sizes, from none on.",

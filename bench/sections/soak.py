@@ -7,7 +7,7 @@ import os
 import uvloop
 
 from bench.results import SectionResult
-from bench.section import BenchOptions, Progress
+from bench.section import BenchOptions, Progress, Scale
 from bench.soak.figures import (
     account_table,
     recovery_table,
@@ -17,10 +17,14 @@ from bench.soak.figures import (
     times_table,
 )
 from bench.soak.load import Rates
+from bench.soak.people import People
 from bench.soak.run import Soak, run_soak
 from bench.stand import OTHER_CORE, StandOptions, simulators
 
 _RATES = Rates()
+_FEW = Rates(payments_per_s=60.0, batch=60, batch_s=1.0)
+_USERS = (600, 20_000, 20_000)
+_FANS = (60, 2_000, 2_000)
 _NOTES = (
     f"Payments are due at random moments, {_RATES.payments_per_s:,.0f} a second on average, each sent by itself "
     f"through the batching client; beside them a campaign of {_RATES.batch:,} every {_RATES.batch_s:.0f} s. Half of "
@@ -46,18 +50,20 @@ class SoakSection:
     def run(self, options: BenchOptions, progress: Progress) -> SectionResult:
         """Measure on a stand of its own; this process becomes the callers and keeps to their core."""
         os.sched_setaffinity(0, {OTHER_CORE})
-        return uvloop.run(_measure(options.soak_s, progress))
+        return uvloop.run(_measure(options, progress))
 
 
 SECTION = SoakSection()
 
 
-async def _measure(seconds: int, progress: Progress) -> SectionResult:
+async def _measure(options: BenchOptions, progress: Progress) -> SectionResult:
     def tell(at_s: float, doing: str) -> None:
-        progress.step(int(at_s), seconds, doing)
+        progress.step(int(at_s), options.soak_s, doing)
 
+    rates = _FEW if options.scale is Scale.SMOKE else _RATES
+    people = People(options.of(*_USERS), options.of(*_FANS))
     async with simulators(StandOptions(mode="truthful")) as found:
-        return _result(await run_soak(found, seconds, _RATES, tell))
+        return _result(await run_soak(found, options.soak_s, rates, people, tell))
 
 
 def _result(soak: Soak) -> SectionResult:

@@ -21,7 +21,6 @@ from bench.stand import Simulators, Stand, StandOptions, gateway
 from gateway.client import Walletpush
 from gateway.secret import load_secret
 
-_USERS, _FANS = 20_000, 2_000
 _SAMPLES = 360
 _LEAST_SAMPLE_S = 1.0
 _SETTLE_S = 240.0
@@ -60,10 +59,9 @@ request_timeout_s = {min(_DEFAULT_TIMEOUT_S, max(1.0, seconds / 30)):.1f}
 """
 
 
-async def run_soak(found: Simulators, seconds: float, rates: Rates, tell: Tell) -> Soak:
+async def run_soak(found: Simulators, seconds: float, rates: Rates, people: People, tell: Tell) -> Soak:
     """Run it. tell: hears of each phase as it begins, and when. Raises whatever a part of it raises, as a group."""
     timeline = Timeline(seconds, [trouble.name for trouble in TROUBLES])
-    people = People(_USERS, _FANS)
     await people.register(found.directory / "data")
     options = StandOptions(mode="truthful", settings=settings_of(seconds, rates))
     async with gateway(found, options) as place, Walletpush(place.address) as client:

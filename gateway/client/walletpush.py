@@ -15,10 +15,12 @@ from gateway.client.errors import Closed, Failed, Transient, WalletpushError, ab
 from gateway.client.following import Follower
 from gateway.client.options import Batching, FlowControl, Retry, Tls
 from gateway.client.outbox import Outbox
+from gateway.client.preferences import Preferences
 from gateway.client.retrying import pause_s, retrying
 from gateway.client.stream import Stream
 from gateway.client.templates import Templates
 from gateway.client.tracing import trace_metadata
+from gateway.client.users import Users
 from gateway.client.wire import new_key
 from protos.walletpush.v1 import delivery_pb2 as pb
 from protos.walletpush.v1 import device_pb2
@@ -61,6 +63,8 @@ class Walletpush:
         self._devices = DeviceServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._policy = PolicyServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self.templates = Templates(self._channel, self._call)
+        self.users = Users(self._channel, self._call, self._metadata, retry)
+        self.preferences = Preferences(self._channel, self._call)
         self._outbox = Outbox(batching, flow_control, retry)
         self._stream = Stream(self._channel, self._metadata, self._outbox, retry)
         self._sender: asyncio.Task[None] | None = None

@@ -85,7 +85,12 @@ class Gateway:
         with (self.directory / "gateway.log").open("ab") as log:
             self._process = subprocess.Popen(words, stdout=log, stderr=log, env={**os.environ, "PYTHONUNBUFFERED": "1"})
         if wait:
-            self.await_ready()
+            try:
+                self.await_ready()
+            except RuntimeError:
+                # No fixture ends what never began.
+                self.kill()
+                raise
 
     def await_ready(self) -> None:
         """Return once the gateway says that it takes notifications."""

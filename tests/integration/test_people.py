@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import mmap
 import sqlite3
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -13,15 +14,22 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import event
 
+from adapters.hotstate import shared_file
+from adapters.people.marks import MARKS_BYTES, ChangeMarks, RecipientMemory
 from adapters.people.sealing import make_ring
 from adapters.people.source import SqliteRecipients
 from adapters.people.sqlite import SqlitePeople
 from adapters.registry.sqlite import SqliteRegistry
 from core.errors import InvalidRequest, StoreFailure, Unavailable, UnknownUser
+from core.frequency import FrequencyCounters
+from core.hashing import SipHash
 from core.model import Device, Provider, Target
 from core.people import Consent, ConsentMethod, User, UserChange
+from core.policy.counting import Counting
 from core.policy.people import Channel, LockScreenDetail, QuietWindow, Recipient, Suppression
+from core.policy.rules import AppRules
 from core.values import Moment, Money
+from gateway.count_moves import CounterMoves
 
 APP = "com.example.wallet"
 PUSH, SMS = int(Channel.PUSH), int(Channel.SMS)
@@ -52,10 +60,10 @@ def held_in(directory: Path) -> bytes:
     return b"".join(path.read_bytes() for path in directory.glob("people.db*"))
 
 
-async def open_people(directory: Path, registry: SqliteRegistry) -> SqlitePeople:
+async def open_people(directory: Path, registry: SqliteRegistry, marks: ChangeMarks | None = None) -> SqlitePeople:
     make_ring(directory / "keys" / "people.json")
     return await SqlitePeople.open(
-        directory, directory / "keys" / "people.json", registry,
+        directory, directory / "keys" / "people.json", registry, marks=marks,
         spared=lambda _: frozenset({"account"}), now_unix_ms=lambda: 1_000,
     )  # fmt: skip
 
@@ -294,3 +302,54 @@ async def test_damaged_moved_or_foreign_seals_are_told(tmp_path: Path, registry:
     (tmp_path / "keys" / "people.json").unlink()
     with pytest.raises(StoreFailure, match="another key file"):
         await open_people(tmp_path, registry)
+
+
+async def test_a_single_look_up_is_remembered_until_any_worker_changes_the_user(tmp_path: Path) -> None:
+    shared_file.create(tmp_path / "marks", MARKS_BYTES).close()
+    registry = await SqliteRegistry.open(tmp_path)
+    ours, theirs = [
+        await open_people(tmp_path, registry, ChangeMarks(shared_file.attach(tmp_path / "marks"))) for _ in range(2)
+    ]
+    asked: list[str] = []
+    event.listen(ours._reader, "before_cursor_execute", lambda *told: asked.append(told[2]))
+    assert await ours.recipients(APP, ["anna"], False) == {}
+    for kept in range(3):
+        await theirs.record(APP, "anna", [yes(at=kept) if kept % 2 else no(at=kept)], 1)
+        seen = [(await recipient(ours)).choices for _ in range(5)]
+        assert seen == [seen[0]] * 5
+        assert (("promotion", PUSH) in seen[0]) is (kept % 2 == 1)
+    assert len(asked) == 4
+    await theirs.delete(APP, "anna")
+    assert await ours.recipients(APP, ["anna"], False) == {}
+    for opened in (ours, theirs):
+        await opened.close()
+    await registry.close()
+
+
+def test_marks_of_all_processes_differ_and_memory_forgets_the_oldest_and_the_old() -> None:
+    marks = ChangeMarks(mmap.mmap(-1, MARKS_BYTES))
+    memory = RecipientMemory(marks, size=2, max_age_ms=100)
+    keys = [(f"user-{number}", APP) for number in range(3)]
+    for number, key in enumerate(keys[:2]):
+        memory.keep(key, memory.mark(key), 0, Recipient(str(number)))
+    assert memory.find(keys[0], 50) == (Recipient("0"),)
+    memory.keep(keys[2], memory.mark(keys[2]), 50, None)
+    assert memory.find(keys[1], 50) is None
+    assert memory.find(keys[2], 60) == (None,)
+    assert memory.find(keys[0], 101) is None
+    before = memory.mark(keys[2])
+    marks.touch([keys[2]])
+    assert memory.mark(keys[2]) != before
+    assert memory.find(keys[2], 60) is None
+    marks.close()
+
+
+async def test_what_was_counted_moves_with_its_user() -> None:
+    memory = bytearray(FrequencyCounters.required_bytes(1_000))
+    FrequencyCounters.create(memory, 1_000, 60)
+    counters, hashes = FrequencyCounters(memory), SipHash(bytes(16))
+    counting = Counting(AppRules(APP), counters, hashes, 1_000)
+    old, new = counting.user_keys([Recipient("old"), Recipient("new")])
+    counters.add_events(old, [(1, 1, 990, False)], 1_000)
+    CounterMoves(counters, hashes).move(APP, "old", "new", 1_000_000)
+    assert (counters.events_of(old), counters.events_of(new)) == ([], [(1, 1, 990, False)])
