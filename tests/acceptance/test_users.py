@@ -44,18 +44,18 @@ def import_all(
 
 
 def test_a_user_comes_back_with_every_field_on_any_worker(users: UserServiceStub, gateway: Gateway) -> None:
-    answer = upsert(users, whole_user("lin"))
+    answer = upsert(users, whole_user("everyfield"))
     assert answer.created
-    assert not upsert(users, whole_user("lin")).created
+    assert not upsert(users, whole_user("everyfield")).created
     for _ in range(4):
         with gateway.channel() as channel:
-            found = get(UserServiceStub(channel), "lin")  # type: ignore[no-untyped-call]
+            found = get(UserServiceStub(channel), "everyfield")  # type: ignore[no-untyped-call]
         assert found.create_time == answer.user.create_time
         for field in ("create_time", "update_time"):
             found.ClearField(field)
-        assert found == whole_user("lin")
-    by_id = user_pb2.GetUserRequest(app=APP, external_id=user_pb2.ExternalId(system="crm", id="crm-lin"))
-    assert users.GetUser(by_id, timeout=TIMEOUT_S).user.user_id == "lin"
+        assert found == whole_user("everyfield")
+    by_id = user_pb2.GetUserRequest(app=APP, external_id=user_pb2.ExternalId(system="crm", id="crm-everyfield"))
+    assert users.GetUser(by_id, timeout=TIMEOUT_S).user.user_id == "everyfield"
 
 
 def test_a_mask_changes_what_it_names_and_clears_what_is_empty(users: UserServiceStub) -> None:
