@@ -89,7 +89,7 @@ class Gateway:
                 self.await_ready()
             except RuntimeError:
                 # No fixture ends what never began.
-                self.kill()
+                self.end()
                 raise
 
     def await_ready(self) -> None:
