@@ -26,7 +26,8 @@ _BATCH = 250
 # More than a journal or the idempotency window takes.
 _MOST_BATCHES = 2 * max(JOURNAL_BYTES // (3_400 * _BATCH), DEDUP_ENTRIES // _BATCH)
 # One batch may have been too late, several were refused.
-_SURELY = 3
+_SURELY = 8
+_PAUSE_S = 0.25
 _CAMPAIGN = 2 * MAX_PENDING
 _UNLIMITED = (psutil.RLIM_INFINITY, psutil.RLIM_INFINITY)
 
@@ -173,6 +174,9 @@ async def _until_refused(scene: Scene, connection: int, make: Callable[[], Notif
         refused = 0 if accepted else refused + 1
         if refused == _SURELY:
             return
+        if refused:
+            # A busy worker answers late, and is not full for that.
+            await asyncio.sleep(_PAUSE_S)
 
 
 async def _again(over: asyncio.Event, pause_s: float, act: Callable[[], Awaitable[None]]) -> None:
