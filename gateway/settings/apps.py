@@ -95,33 +95,23 @@ class FcmSettings(Component):
         return self
 
 
-class GenericTextSettings(Component):
-    """What stands in the clear in one language."""
-
-    title: str = Field(min_length=1, max_length=100, examples=["Wallet"])
-    """The headline."""
-    body: str = Field(min_length=1, max_length=400, examples=["You have a new message."])
-    """The text."""
-
-
-_GENERIC_TEXTS = {
-    "en": GenericTextSettings(title="Wallet", body="You have a new message. Open the app to read it."),
-    "zh": GenericTextSettings(title="钱包", body="您有一条新消息，请打开应用查看。"),
-}
-
-
 class EncryptionSettings(Component):
     """Contents are sealed to each device's key; providers and locked screens see only a general text."""
 
     enabled: bool = False
     """Whether contents are sealed. Devices without a key get the general text alone."""
-    texts: Mapping[str, GenericTextSettings] = _GENERIC_TEXTS
-    """The general text by locale or language; the first stands in for all others."""
+    titles: Mapping[str, str] = {"en": "Wallet", "zh": "钱包"}
+    """The general headline by locale or language; the first stands in for all others."""
+    bodies: Mapping[str, str] = {
+        "en": "You have a new message. Open the app to read it.",
+        "zh": "您有一条新消息，请打开应用查看。",
+    }
+    """The general text, for the same languages."""
 
     @model_validator(mode="after")
-    def _has_text(self) -> Self:
-        if not self.texts:
-            raise ValueError("texts needs one language at least")
+    def _has_texts(self) -> Self:
+        if not self.titles or set(self.titles) != set(self.bodies):
+            raise ValueError("titles and bodies must be in the same languages, one at least")
         return self
 
 
@@ -168,7 +158,8 @@ class AppSettings(Component):
         """Return the texts that stand in the clear, the first for all other languages; none where nothing is sealed."""
         if not self.encryption.enabled:
             return {}
-        return {locale: GenericText(one.title, one.body) for locale, one in self.encryption.texts.items()}
+        own = self.encryption
+        return {locale: GenericText(title, own.bodies[locale]) for locale, title in own.titles.items()}
 
     def rules(self) -> AppRules:
         """Return the rules that the gates follow."""

@@ -105,6 +105,7 @@ def test_every_method_counts_something() -> None:
     metrics = Metrics(["w"])
     metrics.duplicate(1, 1)
     metrics.suppressed(3, "quiet_hours", 1)
+    metrics.deferred(NotificationClass.MARKETING, "QUIET_HOURS", 1)
     metrics.expired(3, 1)
     metrics.cancelled(3, 1)
     metrics.retried("apns", "w", "ServiceUnavailable", 1)
