@@ -24,7 +24,7 @@ _TOP_IN, _BOTTOM_IN = 0.75, 0.55
 _PAPER, _CARD, _INK, _FAINT, _GRID = "#111217", "#181b1f", "#d8d9da", "#8e9197", "#2a2d33"
 _LEVELS = {"green": "#73bf69", "yellow": "#f2cc0c", "red": "#f2495c"}
 _CYCLE = ("#73bf69", "#f2cc0c", "#5794f2", "#ff9830", "#b877d9", "#37872d", "#f2495c", "#8ab8ff", "#e0b400", "#ca95e5")
-_ACTS = ("#73bf69", "#f2495c", "#ff9830", "#b877d9", "#5794f2")
+_ACTS = ("#73bf69", "#f2495c", "#ff9830", "#f2cc0c", "#b877d9", "#5794f2")
 # A class has the same colour in every panel.
 _OF_CLASS = {"security": "#f2495c", "transactional": "#ff9830", "service": "#5794f2", "marketing": "#73bf69"}
 _SEVERITY = {"critical": "#f2495c", "warning": "#f2cc0c"}
@@ -55,7 +55,7 @@ def draw(run: Rehearsal, name: str, title: str, path: Path, severities: dict[str
 def _name_acts(figure: Figure, run: Rehearsal, size: tuple[float, float]) -> None:
     for number, (act, start_s, end_s) in enumerate(run.acts):
         text = f"■ {act.name} ({start_s - run.start_s:.0f}–{end_s - run.start_s:.0f} s)"
-        place = (0.40 + 0.12 * number, 1 - 0.28 / size[1])
+        place = (0.27 + 0.12 * number, 1 - 0.28 / size[1])
         figure.text(*place, text, fontsize=10, color=_ACTS[number % len(_ACTS)], va="center")
 
 
