@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
+
+from core.hashing import SipHash
+
+_SUBJECTS = "privacy subjects"
+
+
+def privacy_key(secret: SipHash, purpose: str) -> bytes:
+    """Return 32 bytes for HMAC, another for each purpose."""
+    derived = secret.derive(purpose)
+    return derived.hash128("1") + derived.hash128("2")
+
+
+def subject_hash(secret: SipHash, app: str, user_id: str) -> str:
+    """Return what stands for a user in proofs and audit lines, 32 hexadecimal digits; a NUL is in neither name."""
+    told = f"{app}\0{user_id}".encode()
+    return hmac.new(privacy_key(secret, _SUBJECTS), told, hashlib.sha256).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)
