@@ -11,6 +11,7 @@ from gateway.commands import (
     config,
     demo,
     devices,
+    explain,
     holds,
     keys,
     monitoring,
@@ -49,6 +50,7 @@ app.command("serve")(serve.serve)
 app.command("simulate")(simulate.simulate)
 app.command("send")(send.send)
 app.command("receipts")(receipts.receipts)
+app.command("explain")(explain.explain)
 app.command("top")(top.top)
 app.add_typer(devices.app)
 app.add_typer(users.app)

@@ -72,8 +72,11 @@ def test_help_comes_quickly_and_tells_the_exit_codes() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["serve", "demo", "send", "simulate", "receipts", "top", "devices", "templates", "monitoring", "config", "keys"],
-)
+    [
+        "serve", "demo", "send", "simulate", "receipts", "top", "devices", "templates", "monitoring", "config", "keys",
+        "users", "preferences", "explain",
+    ],
+)  # fmt: skip
 def test_every_command_explains_itself(command: str, run: Run) -> None:
     code, out, _ = run(command, "--help")
     assert code == 0
