@@ -20,6 +20,8 @@ _GC_THRESHOLDS = (50_000, 20, 50)
 # The journal's thread needs the interpreter a few times per commit; at Python's 5 ms a busy loop made payments wait.
 _SWITCH_S = 0.0005
 _FLUSH_S = 2.0
+# How long new calls are refused before the server closes.
+_LAME_DUCK_S = 0.25
 
 
 class Worker:
@@ -90,6 +92,9 @@ class Worker:
         parts.tracking.close()
         if parts.server is not None:
             await parts.server.stop_taking()
+            # gRPC tells a call that meets the closing itself CANCELLED, which no caller tries again elsewhere:
+            # for a moment every new call is refused as UNAVAILABLE, so that callers are gone when the door shuts.
+            await asyncio.sleep(min(_LAME_DUCK_S, self.drain_s))
             # Calls under way wait for one commit, so they end long before this.
             await parts.server.stop(min(5.0, self.drain_s))
         parts.dispatcher.stop()
