@@ -21,9 +21,11 @@ from gateway.count_moves import CounterMoves
 from gateway.logs import get_logger
 from gateway.pipeline.clock import Clock
 from gateway.scopes import Scopes
-from gateway.services.preferences import Links, PreferenceServicer
+from gateway.secret import read_secret
+from gateway.services.preferences import LinkMaker, Links, PreferenceServicer
 from gateway.services.users import UserServicer
 from gateway.settings.root import Settings
+from gateway.web.links import LinkSealer, SealedLinks
 
 MARKS_FILE = "people"
 KEY_FILE = Path("keys") / "people.json"
@@ -67,6 +69,17 @@ class PeopleParts:
         """Have the services use new scopes."""
         self.users.set_scopes(scopes)
         self.preferences.set_scopes(scopes)
+
+
+def link_sealer(settings: Settings) -> LinkSealer:
+    """Return what seals and opens links; with a key file, links that the gateway's own secret sealed still open."""
+    return LinkSealer([*settings.web.link_keys(), read_secret(settings.data_dir)])
+
+
+def link_maker(settings: Settings) -> LinkMaker:
+    """Return what makes the links that messages carry."""
+    web = settings.web
+    return NoLinks() if web.public_url is None else SealedLinks(link_sealer(settings), web.public_url, web.link_days)
 
 
 def key_file(settings: Settings) -> Path:
@@ -134,5 +147,5 @@ async def open_people(
     recipients = SqliteRecipients(people, registry)
     return PeopleParts(
         people, recipients, rules, UserServicer(people, counts, scopes, clock),
-        PreferenceServicer(people, recipients, rules, NoLinks(), scopes, clock),
+        PreferenceServicer(people, recipients, rules, link_maker(settings), scopes, clock),
     )  # fmt: skip

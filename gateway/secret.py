@@ -20,13 +20,18 @@ def load_secret(data_dir: Path) -> SipHash:
 
     Derive one for each purpose from it. Raises StoreFailure if the file holds something else.
     """
+    return SipHash(read_secret(data_dir))
+
+
+def read_secret(data_dir: Path) -> bytes:
+    """Return the key itself, 16 bytes, for what derives keys from it by other means. Raises as load_secret."""
     path = data_dir / SECRET_FILE
     if not path.exists():
         _make(path)
     key = path.read_bytes()
     if len(key) != _BYTES:
         raise StoreFailure(f"{path} holds {len(key)} bytes, not {_BYTES}: restore it, or remove it with the journals")
-    return SipHash(key)
+    return key
 
 
 def _make(path: Path) -> None:

@@ -8,7 +8,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from gateway.settings.values import Component, CredentialFile, Listen, PublicFile, Rate, WebListen
+from gateway.settings.policy import ChannelName
+from gateway.settings.values import Component, CredentialFile, Listen, PublicFile, PublicUrl, Rate, WebListen
 
 MIB = 1 << 20
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")]
@@ -52,10 +53,20 @@ class ServerSettings(Component):
 
 
 class WebSettings(Component):
-    """The HTTP server for metrics and health."""
+    """The HTTP server for metrics and health, and for the pages of wallet users."""
 
     listen: WebListen = "127.0.0.1:9090"
     """host:port. Off loopback needs TLS and callers, as above."""
+    public_url: PublicUrl | None = Field(default=None, examples=["https://notices.example.com"])
+    """Where users reach /u/ (unsubscribe) and /p/ (preferences), by a proxy for instance; none: no links, no pages."""
+    link_days: int = Field(default=60, ge=30, le=3_650)
+    """How long links in messages work; the law of several countries wants 30 days at least."""
+    link_key_file: CredentialFile | None = Field(default=None, examples=["keys/links"])
+    """Keys that sign links, one a line in 64 hex digits, newest first. Without it one made from the gateway's secret."""
+    proxied: bool = False
+    """Whether the proxy in front is trusted to name the browser last in X-Forwarded-For, for rate limits."""
+    channels: tuple[ChannelName, ...] = Field(default=("push", "sms", "email", "web_push", "in_app"), min_length=1)
+    """Channels that the preference centre offers."""
     tls_cert_file: PublicFile | None = Field(default=None, examples=["tls/web.crt"])
     """PEM certificate chain."""
     tls_key_file: CredentialFile | None = Field(default=None, examples=["tls/web.key"])
@@ -65,7 +76,17 @@ class WebSettings(Component):
     def _whole_tls(self) -> Self:
         if (self.tls_cert_file is None) != (self.tls_key_file is None):
             raise ValueError("tls_cert_file and tls_key_file go together")
+        self.link_keys()
         return self
+
+    def link_keys(self) -> tuple[bytes, ...]:
+        """Return the keys of the key file, 32 bytes each. Raises ValueError when it holds something else."""
+        if self.link_key_file is None:
+            return ()
+        lines = tuple(self.link_key_file.path.read_text("ascii", "replace").split())
+        if not lines or not all(re.fullmatch("[0-9a-fA-F]{64}", line) for line in lines):
+            raise ValueError("link_key_file must hold one key of 64 hex digits a line (openssl rand -hex 32)")
+        return tuple(map(bytes.fromhex, lines))
 
 
 class LogSettings(Component):

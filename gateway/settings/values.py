@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
@@ -122,9 +123,20 @@ def _proxy(url: str) -> str:
     return url
 
 
+def _public_url(url: str) -> str:
+    parts = urlsplit(url)
+    plain = parts.scheme == "http" and parts.hostname is not None and is_loopback(f"{parts.hostname}:0")
+    if not (parts.hostname and (parts.scheme == "https" or plain)):
+        raise ValueError("must be https://host, or http://localhost for trials")
+    if parts.query or parts.fragment or "@" in parts.netloc or len(url) > 512:
+        raise ValueError("must have no user, query or fragment")
+    return url.rstrip("/")
+
+
 Listen = Annotated[str, AfterValidator(_address_or_socket)]
 WebListen = Annotated[str, AfterValidator(_address)]
 Directory = Annotated[Path, AfterValidator(_under_base)]
 PublicFile = Annotated[Path, AfterValidator(_under_base), AfterValidator(_readable)]
 CredentialFile = Annotated[SecretFile, BeforeValidator(_secret)]
 Proxy = Annotated[str, AfterValidator(_proxy)]
+PublicUrl = Annotated[str, AfterValidator(_public_url)]
