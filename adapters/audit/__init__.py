@@ -1,0 +1,1 @@
+"""SQLite file of the audit log, its lines chained by their hashes."""
