@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from core.erasing import Traces
 from core.model import Device, NotificationState, Provider, Target
 
 
@@ -144,6 +146,32 @@ class NotificationRecord(NamedTuple):
     accepted_unix_ms: int
     events: list[bytes]
     frame: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EmptiedMessage:
+    """An open message that named nobody but a person who is erased. frame: as it was before."""
+
+    segment: int
+    index: int
+    state: NotificationState
+    frame: bytes
+
+
+class JournalErasing(Protocol):
+    """How a person is taken out of a journal."""
+
+    async def erase_frames(self, traces: Traces) -> tuple[int, list[EmptiedMessage]]:
+        """Take them out of all frames; return how many named them, and which messages are to end. Raises Unavailable.
+
+        At most 10,000 messages at a time are to end: call it again until it returns none.
+        """
+
+    async def unlink_receipts(self, traces: Traces) -> int:
+        """Take their devices' keys out of all receipts; return how many. Raises Unavailable."""
+
+    async def forget_deleted(self) -> None:
+        """Empty free pages and the log, where what was deleted still stands. Raises Unavailable if readers hold it."""
 
 
 class KeyReader(Protocol):

@@ -59,13 +59,18 @@ class Checkpoints:
             self._thread.join()
 
     def _move(self) -> None:
+        checkpoint(self._path)
+
+
+def checkpoint(path: Path) -> None:
+    """Move what is in the WAL now into the database, beside its writer; blocks. What fails is logged."""
+    try:
+        connection = sqlite3.connect(path, isolation_level=None)
         try:
-            connection = sqlite3.connect(self._path, isolation_level=None)
-            try:
-                connection.execute("PRAGMA wal_autocheckpoint = 0")
-                connection.execute("PRAGMA synchronous = FULL")
-                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-            finally:
-                connection.close()
-        except sqlite3.Error as error:
-            log.warning("checkpoint_failed", extra={"file": self._path.name, "reason": str(error)})
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        log.warning("checkpoint_failed", extra={"file": path.name, "reason": str(error)})

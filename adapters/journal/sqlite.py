@@ -12,18 +12,26 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
+from adapters.journal.checkpoints import checkpoint
+from adapters.journal.erasing import STEP_PAGES, ErasingStep, Work
 from adapters.journal.group_commit import GroupCommit
 from adapters.journal.options import JournalOptions
 from adapters.journal.recovery import OPEN, open_frames, open_segments, segment_keys
 from adapters.journal.schema import JOURNAL
 from adapters.journal.sqlite_file import FileLock, make_directory, mapped_errors, open_readable, open_writable
 from adapters.journal.store import Item, JournalStore
+from core.erasing import Traces
 from core.errors import Overloaded, Unavailable
-from core.storage import Commit, OpenSegment, Segment, SegmentKeys, SegmentUpdate
+from core.storage import Commit, EmptiedMessage, OpenSegment, Segment, SegmentKeys, SegmentUpdate
 
 MAX_NUMBER: Final = 4095
 MAX_MESSAGES: Final = 1000
 DEFAULTS: Final = JournalOptions()
+MAX_EMPTIED: Final = 10_000
+PAGES_PATIENCE: Final = 64
+LOG_ATTEMPTS: Final = 50
+LOG_PAUSE_S: Final = 0.05
+NO_TRACES: Final = Traces((), (), lambda _: None, frozenset())
 RESULT = TypeVar("RESULT")
 
 
@@ -42,7 +50,8 @@ def unix_ms() -> int:
 class SqliteJournal:
     """Implements core.storage.Journal and JournalRecovery; made by `open`, used on one event loop.
 
-    Deleted payloads stay readable in the file's free pages until these are used again: protect the directory.
+    Deleted payloads stay readable in the file's free pages until these are used again or an erasure returns them:
+    protect the directory.
     """
 
     def __init__(
@@ -165,6 +174,50 @@ class SqliteJournal:
         """
         return await self._read(partial(open_frames, self._reader, segment, indexes))
 
+    async def erase_frames(self, traces: Traces) -> tuple[int, list[EmptiedMessage]]:
+        """Take a person out of all frames; return how many named them, and which messages are to end.
+
+        At most some 10,000 messages at a time are to end: call it again until it returns none. Raises Unavailable.
+        """
+        count, after, emptied = 0, 0, list[EmptiedMessage]()
+        while len(emptied) < MAX_EMPTIED:
+            step = await self._take(ErasingStep(Work.FRAMES, traces, after))
+            count, after = count + step.count, step.after
+            emptied += step.emptied
+            if step.done:
+                break
+        return count, emptied
+
+    async def unlink_receipts(self, traces: Traces) -> int:
+        """Take a person's devices' keys out of all receipts; return how many. Raises Unavailable."""
+        step = ErasingStep(Work.RECEIPTS, traces)
+        count = 0
+        while not step.done:
+            step = await self._take(ErasingStep(Work.RECEIPTS, traces, step.after))
+            count += step.count
+        return count
+
+    async def forget_deleted(self) -> None:
+        """Empty free pages and the log, where what was deleted still stands. Raises Unavailable if readers hold it."""
+        step = await self._take(ErasingStep(Work.PAGES, NO_TRACES))
+        patience = PAGES_PATIENCE + 4 * step.after // STEP_PAGES
+        while not step.done:
+            if not patience:
+                raise Unavailable(f"{self._path.stem}: pages become free faster than they are returned")
+            patience -= 1
+            step = await self._take(ErasingStep(Work.PAGES, NO_TRACES))
+        for _ in range(LOG_ATTEMPTS):
+            # Most of it is moved beside the writer, so that nobody's commit waits for that.
+            await asyncio.to_thread(checkpoint, self._path)
+            if (await self._take(ErasingStep(Work.LOG, NO_TRACES))).done:
+                return
+            await asyncio.sleep(LOG_PAUSE_S)
+        raise Unavailable(f"{self._path.stem}: readers hold the log")
+
+    async def _take(self, step: ErasingStep) -> ErasingStep:
+        await self._writer.submit(step, 1)
+        return step
+
     async def close(self) -> None:
         """Write what is queued, then release the file; what still cannot be written fails with Unavailable."""
         self._closed = True
@@ -183,7 +236,7 @@ class SqliteJournal:
     def _on_commit(self, items: list[Item], size: int, duration_ns: int, wait_ns: int) -> None:
         segments = [item for item in items if isinstance(item, Segment)]
         messages = sum(len(segment.frames) for segment in segments)
-        updates = sum(len(item) for item in items if not isinstance(item, Segment))
+        updates = sum(len(item) for item in items if isinstance(item, list))
         if self._observe:
             self._observe(Commit(len(segments), messages, updates, size, duration_ns, wait_ns))
 

@@ -10,15 +10,16 @@ from pathlib import Path
 
 from adapters.journal.checkpoints import Checkpoints
 from adapters.journal.compaction import Compaction
+from adapters.journal.erasing import ErasingStep
 from adapters.journal.frames import pack_frames
 from adapters.journal.options import JournalOptions
 from adapters.journal.schema import COLUMNS, COMMIT_VIEW, commit_statement
 from adapters.journal.sqlite_file import mapped_errors
-from core.errors import StoreFailure, Unavailable
+from core.errors import Failure, StoreFailure, Unavailable
 from core.receipts import apply_closed
 from core.storage import Segment, SegmentUpdate
 
-Item = Segment | list[SegmentUpdate]
+Item = Segment | list[SegmentUpdate] | ErasingStep
 Row = tuple[object, ...]
 SegmentState = tuple[bytes, int]
 
@@ -49,8 +50,8 @@ class JournalStore:
                 connection.execute(statement)
             self.live_bytes = self._compaction.live_bytes()
 
-    def write(self, items: Sequence[Item]) -> list[StoreFailure | None]:
-        """Write segments and updates in one commit. Raises Unavailable, then nothing was written.
+    def write(self, items: Sequence[Item]) -> list[Failure | None]:
+        """Write segments and updates in one commit, then take the steps. Raises Unavailable, then nothing was written.
 
         The result of an item is None, or StoreFailure if it updates a segment or message that is not there.
         """
@@ -66,7 +67,9 @@ class JournalStore:
             self._execute(rows)
         self._remember(states)
         self._checkpoints.note(rows)
-        return [fault_of(item, faults) if faults else None for item in items]
+        return [
+            self._take_step(item) if isinstance(item, ErasingStep) else fault_of(item, faults) for item in items
+        ]
 
     def upkeep(self, idle: bool) -> float:
         """Checkpoint or compact a little; return after how many seconds to do so again."""
@@ -86,6 +89,14 @@ class JournalStore:
         """Let go of the file; SQLite moves the rest of the WAL into it."""
         self._checkpoints.close()
         self._connection.close()
+
+    def _take_step(self, step: ErasingStep) -> Failure | None:
+        try:
+            with mapped_errors(self._path):
+                step.run(self._connection)
+        except (Unavailable, StoreFailure) as failure:
+            return failure
+        return None
 
     def _load_states(self, updates: dict[int, list[SegmentUpdate]], states: dict[int, SegmentState]) -> None:
         missing = []
@@ -152,7 +163,7 @@ def updates_by_segment(items: Sequence[Item]) -> dict[int, list[SegmentUpdate]]:
     """Return all updates, those of one segment together and in their order."""
     updates: dict[int, list[SegmentUpdate]] = {}
     for item in items:
-        if not isinstance(item, Segment):
+        if isinstance(item, list):
             for update in item:
                 updates.setdefault(update.segment, []).append(update)
     return updates
@@ -186,6 +197,6 @@ def add_record_row(
 
 def fault_of(item: Item, faults: dict[int, StoreFailure]) -> StoreFailure | None:
     """Return the first fault among an item's updates."""
-    if isinstance(item, Segment):
+    if not faults or not isinstance(item, list):
         return None
     return next((faults[id(update)] for update in item if id(update) in faults), None)
