@@ -68,7 +68,7 @@ def history(reader: Engine, app: str, user_id: str, before: int, limit: int) -> 
 
 
 def everything(reader: Engine, sealer: Sealer, app: str, user_id: str) -> list[tuple[str, Mapping[str, object]]]:
-    """Ask for all that is held of a user, decrypted, table by table."""
+    """Ask for all that is held of a user but the history, decrypted, table by table."""
     whose, key = {"user_id": user_id, "app": app}, orjson.dumps([(user_id, app)]).decode()
     known = user(reader, sealer, app, user_id)
     rows: list[tuple[str, Mapping[str, object]]] = [] if known is None else [("users", asdict(known))]
@@ -80,8 +80,4 @@ def everything(reader: Engine, sealer: Sealer, app: str, user_id: str) -> list[t
         ]
         rows += [("suppressions", dict(row)) for row in connection.execute(SUPPRESSIONS, whose).mappings()]
         rows += [("quiet_windows", dict(row)) for row in connection.execute(WINDOWS, whose).mappings()]
-    rows += [
-        ("consents", {"number": number, **asdict(consent)})
-        for number, consent in history(reader, app, user_id, 0, NEWEST)
-    ]
     return rows

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
@@ -49,6 +49,7 @@ MAPPED_BYTES: Final = 1 << 30
 USER_BYTES: Final = 1_024
 CONSENT_BYTES: Final = 512
 RESEAL_AT_ONCE: Final = 500
+EXPORT_AT_ONCE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +239,10 @@ class SqlitePeople:
         """Give (table, row) for all that is held of a user, decrypted. Raises Unavailable."""
         for row in await self._read(partial(reading.everything, self._reader, self._sealer, app, user_id)):
             yield row
+        before = 0
+        while lines := await self.history(app, user_id, before, EXPORT_AT_ONCE):
+            for before, consent in lines:
+                yield "consents", {"number": before, **asdict(consent)}
 
     async def erase(self, app: str, user_id: str) -> Mapping[str, int]:
         """Remove all of it, the history too, and empty the log; return counts by table. Raises Unavailable."""

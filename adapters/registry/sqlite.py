@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
@@ -46,6 +46,8 @@ DEFAULTS: Final = RegistryOptions()
 
 class SqliteRegistry:
     """Implements core.storage.DeviceRegistry and DeviceRetirement; made by `open`, used on one event loop."""
+
+    name = "registry"
 
     def __init__(self, path: Path, writer: Engine, reader: Engine, options: RegistryOptions) -> None:
         self._path = path
@@ -110,6 +112,11 @@ class SqliteRegistry:
     async def list_devices(self, app: str, user_id: str) -> list[Device]:
         """Return a user's devices, newest registration first. Raises Unavailable if they cannot be read."""
         return await self._read(partial(read_devices, self._reader, app, user_id))
+
+    async def export(self, app: str, user_id: str) -> AsyncIterator[tuple[str, Mapping[str, object]]]:
+        """Give ("devices", row) for each of a user's devices, newest registration first. Raises Unavailable."""
+        for device in await self.list_devices(app, user_id):
+            yield "devices", {**asdict(device), "target": device.target._asdict()}
 
     async def move(self, app: str, from_user_id: str, into_user_id: str) -> int:
         """Give one user's devices to another; return how many. Raises Unavailable or Overloaded, then none moved."""
