@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from core.hashing import SipHash
 
 _SUBJECTS = "privacy subjects"
+_PROOFS = "privacy proofs of erasure"
 
 
 def privacy_key(secret: SipHash, purpose: str) -> bytes:
@@ -41,11 +43,24 @@ class Erasure:
     signature: str
 
 
+def signed(secret: SipHash, proof: Erasure) -> Erasure:
+    """Return a proof with the signature that it should have."""
+    told = [proof.subject_hash, proof.erased_unix_ms, sorted(proof.removed_counts.items()), proof.actor, proof.reason]
+    text = json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()
+    signature = hmac.new(privacy_key(secret, _PROOFS), text, hashlib.sha256).hexdigest()
+    return replace(proof, signature=signature)
+
+
+def is_genuine(secret: SipHash, proof: Erasure) -> bool:
+    """Tell whether a proof was signed here and not altered since."""
+    return hmac.compare_digest(signed(secret, proof).signature, proof.signature)
+
+
 class Eraser(Protocol):
     """Erases users from everything that the gateway holds, in all its workers."""
 
     async def erase(self, app: str, user_id: str, reason: str, actor: str, now_unix_ms: int) -> Erasure:
-        """Erase a user and return the proof; of one who is not known too, and once more where it is repeated.
+        """Erase a user and return the proof, of one who is not known too; where nothing was left, the earlier proof.
 
         reason, actor: kept in the proof, without personal data. What was begun is finished after a restart. Raises
         Unavailable when a store or a worker cannot be reached: the erasure then goes on by itself, or when asked again.

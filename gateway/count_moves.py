@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from core.frequency import FrequencyCounters
 from core.hashing import SipHash
 
@@ -22,3 +24,9 @@ class CounterMoves:
         gone, stays = hashes.hash64(from_user_id), hashes.hash64(into_user_id)
         self._counters.add_events(stays, self._counters.events_of(gone), now_unix_ms // 1_000)
         self._counters.forget(gone)
+
+    def forget(self, app: str, user_id: str, devices: Iterable[tuple[int, str]]) -> int:
+        """Forget what was counted for a user and for devices, (provider, token) each; return how many messages."""
+        of_users, of_devices = (self._hashes.derive(f"cap {what} of {app}") for what in ("user", "device"))
+        keys = [of_users.hash64(user_id), *(of_devices.hash64(f"{provider}:{token}") for provider, token in devices)]
+        return sum(self._counters.forget(key) for key in keys)

@@ -7,13 +7,17 @@ from pathlib import Path
 import grpc
 
 from core.errors import Unavailable, UnknownNotification
+from gateway.erasure.subject import Subject
 from gateway.pipeline.archive import UNKNOWN
 from gateway.pipeline.cancel import Cancelled
 from gateway.receipts import from_state
 from protos.walletpush.internal.v1 import worker_pb2 as pb
 from protos.walletpush.internal.v1.worker_pb2_grpc import WorkerServiceStub
+from protos.walletpush.v1 import notification_pb2
 
 _TIMEOUT_S = 5.0
+# It walks through the whole journal.
+_ERASING_S = 300.0
 
 
 def socket_of(run_dir: Path, number: int) -> str:
@@ -47,6 +51,19 @@ class Peers:
         except grpc.aio.AioRpcError as error:
             raise Unavailable(f"worker {number} does not answer") from error
         return dict(answer.held_tokens)
+
+    async def erase(self, number: int, subject: Subject) -> dict[str, int]:
+        """Erase a user from another worker; return counts. Raises Unavailable if it does not answer."""
+        devices = [
+            notification_pb2.DeviceToken(provider=provider, token=token)  # type: ignore[arg-type]
+            for provider, token in sorted(subject.devices)
+        ]
+        request = pb.EraseRequest(app=subject.app, user_id=subject.user_id, devices=devices)
+        try:
+            answer = await self._stub(number).Erase(request, timeout=_ERASING_S)
+        except grpc.aio.AioRpcError as error:
+            raise Unavailable(f"worker {number} does not answer") from error
+        return dict(answer.removed_counts)
 
     async def close(self) -> None:
         """Hang up on all."""

@@ -17,7 +17,7 @@ from adapters.journal.group_commit import GroupCommit
 from adapters.journal.sqlite_file import make_directory, open_readable, open_writable, waited_lock
 from adapters.registry.owners import read_owners
 from adapters.registry.statements import COUNT, LIST_DEVICES, REGISTRY, TARGETS_OF, USER_DEVICES
-from adapters.registry.store import Change, Move, Register, RegistryStore, Remove, engine_of, mapped_errors
+from adapters.registry.store import Change, Erase, Move, Register, RegistryStore, Remove, engine_of, mapped_errors
 from core.errors import Unavailable
 from core.model import Device, Environment, Provider, Target
 from core.policy.people import Permission, UserDevice
@@ -126,6 +126,10 @@ class SqliteRegistry:
         """Delete a user's devices; return how many. Raises Unavailable or Overloaded, then nothing changed."""
         return await self._writer.submit(Move(app, user_id), DEVICE_BYTES)
 
+    async def erase(self, app: str, user_id: str) -> Mapping[str, int]:
+        """Remove a user's devices, so that no file holds them any more; return counts by table. Raises Unavailable."""
+        return {"devices": await self._writer.submit(Erase(app, user_id), DEVICE_BYTES)}
+
     async def count(self, app: str, provider: Provider) -> int:
         """Return how many tokens are registered; walks an index: 90 ms for 500,000. Raises Unavailable."""
         return await self._read(partial(read_count, self._reader, app, provider))
@@ -153,7 +157,9 @@ def open_engines(path: Path) -> tuple[Engine, Engine]:
     with waited_lock(path.with_suffix(".lock")):
         writer = open_writable(path, REGISTRY)
     with mapped_errors(path):
-        writer.execute("PRAGMA wal_autocheckpoint = 1000").fetchall()
+        # What is erased must be gone from the file.
+        for setting in ("wal_autocheckpoint = 1000", "secure_delete = ON"):
+            writer.execute(f"PRAGMA {setting}").fetchall()
         reader = open_readable(path, REGISTRY)
         reader.execute(f"PRAGMA mmap_size = {MAPPED_BYTES}").fetchall()
         reader.execute("PRAGMA cache_size = -65536")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -15,10 +15,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from adapters.registry.statements import DELETE, DELETE_USER, MOVE, TRIM, UPSERT
-from core.errors import Unavailable
+from core.errors import Failure, Unavailable
 from core.model import Device, Provider
 
 IDLE_S = 3600.0
+# Pages of one erasure; with secure_delete what is left in others is zeros.
+MAX_RETURNED = 4096
 
 
 class Register(NamedTuple):
@@ -35,6 +37,13 @@ class Move(NamedTuple):
     into_user_id: str = ""
 
 
+class Erase(NamedTuple):
+    """A user whose devices are to leave the file, its free pages and its log."""
+
+    app: str
+    user_id: str
+
+
 class Remove(NamedTuple):
     """Tokens to delete: (provider, token, gone_since_unix_ms) each; 0 spares nothing."""
 
@@ -42,7 +51,7 @@ class Remove(NamedTuple):
     gone: Sequence[tuple[int, str, int]]
 
 
-Change = Register | Remove | Move
+Change = Register | Remove | Move | Erase
 
 
 class RegistryStore:
@@ -53,20 +62,20 @@ class RegistryStore:
         self._path = path
         self._devices_per_user = devices_per_user
 
-    def write(self, items: Sequence[Change]) -> list[int]:
+    def write(self, items: Sequence[Change]) -> list[int | Failure]:
         """Write all in one commit; return for each how many devices it named or removed. Raises Unavailable."""
-        results: list[int] = []
+        results: list[int | Failure] = []
         with mapped_errors(self._path), self._engine.begin() as connection:
             # At once, since a read lock that must grow while another worker writes fails without waiting.
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             for kind, run in groupby(items, type):
                 if kind is Register:
                     results += self._register(connection, [item for item in run if isinstance(item, Register)])
-                elif kind is Move:
-                    results += [self._move(connection, item) for item in run if isinstance(item, Move)]
-                else:
+                elif kind is Remove:
                     results += [remove(connection, item) for item in run if isinstance(item, Remove)]
-        return results
+                else:
+                    results += [self._move(connection, item) for item in run if isinstance(item, Move | Erase)]
+        return self._after_erasure(items, results)
 
     def upkeep(self, idle: bool) -> float:
         """Do nothing: SQLite checkpoints this file by itself, and no table grows without a device behind it."""
@@ -84,7 +93,20 @@ class RegistryStore:
         connection.execute(TRIM, {"users": orjson.dumps(users).decode(), "most": self._devices_per_user})
         return [len(item.devices) for item in items]
 
-    def _move(self, connection: Connection, item: Move) -> int:
+    def _after_erasure(self, items: Sequence[Change], results: list[int | Failure]) -> list[int | Failure]:
+        """Give free pages back and empty the log, where what was erased still stands; fail erasures if it is in use."""
+        if not any(isinstance(item, Erase) for item in items):
+            return results
+        with mapped_errors(self._path), closing(self._engine.raw_connection()) as pooled:
+            emptied = forget_deleted(pooled.driver_connection)
+        if emptied:
+            return results
+        late = Unavailable(f"{self._path.name}: erased, but its log is in use; erase again")
+        return [late if isinstance(item, Erase) else result for item, result in zip(items, results, strict=True)]
+
+    def _move(self, connection: Connection, item: Move | Erase) -> int:
+        if isinstance(item, Erase):
+            item = Move(item.app, item.user_id)
         whose = {"of_app": item.app, "from_user": item.from_user_id}
         if not item.into_user_id:
             return connection.execute(DELETE_USER, whose).rowcount
@@ -92,6 +114,14 @@ class RegistryStore:
         users = orjson.dumps([(item.into_user_id, item.app)]).decode()
         connection.execute(TRIM, {"users": users, "most": self._devices_per_user})
         return moved
+
+
+def forget_deleted(connection: sqlite3.Connection) -> bool:
+    """Return free pages to the file system and empty the log; tell whether no reader held it."""
+    # By executescript: see adapters/journal/compaction.py.
+    connection.executescript(f"PRAGMA incremental_vacuum({MAX_RETURNED})")
+    busy: int = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    return not busy
 
 
 def newest_of(devices: Iterable[Device]) -> list[Device]:

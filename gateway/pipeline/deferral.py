@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Container, Iterator
 from contextlib import suppress
 
 from core.delivery import Notification
@@ -79,6 +79,14 @@ class Deferrals:
     def take_user(self, app: str, user_id: str) -> list[Deferred]:
         """Take out all that waits for a user, because they are erased."""
         taken = list(self._by_user.get((app, user_id), ()))
+        for one in taken:
+            self._forget(one)
+        return taken
+
+    def take_devices(self, app: str, tokens: Container[str]) -> list[Deferred]:
+        """Take out the devices that wait as nobody's, because somebody whose they are is erased."""
+        members = self._by_user.get((app, ""), ())
+        taken = [one for one in members if one.device is not None and one.device.target.token in tokens]
         for one in taken:
             self._forget(one)
         return taken

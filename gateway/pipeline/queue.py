@@ -104,6 +104,22 @@ class DeliveryQueue:
         self._swept += limit
         return [delivery for delivery in ended if self._take_out(delivery)]
 
+    @property
+    def slots(self) -> int:
+        """How many slots `find` has to look at."""
+        return len(self._slab)
+
+    def find(self, app: str, tokens: frozenset[str], start: int, count: int) -> list[Delivery]:
+        """Return what an app sends to these tokens from `count` slots: waiting, on the wire or between attempts."""
+        return [
+            delivery for delivery in self._slab[start : start + count]
+            if delivery is not None and delivery.token in tokens and delivery.notification.app == app
+        ]  # fmt: skip
+
+    def take_out(self, delivery: Delivery) -> bool:
+        """Take a delivery out of its lane, which keeps its slot until free; False if it does not wait in one."""
+        return delivery.queued and self._take_out(delivery)
+
     def depth(self, route: int, priority: int) -> int:
         """How many deliveries wait in a lane."""
         return self._fanout.depth(route, priority)

@@ -36,6 +36,16 @@ class RetryWheel:
         if self._timer is None or tick < self._armed_tick:
             self._arm()
 
+    def take_out(self, delivery: Delivery) -> bool:
+        """Let a delivery wait no longer; False if it does not wait here."""
+        for members in self._ticks.values():
+            for place, one in enumerate(members):
+                if one is delivery:
+                    del members[place]
+                    self._count -= 1
+                    return True
+        return False
+
     def _arm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()

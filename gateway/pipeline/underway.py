@@ -37,6 +37,14 @@ class Underway:
             self._open.pop(segment, None)
             self._segments.pop(segment, None)
 
+    def segments(self) -> list[int]:
+        """Return the numbers of segments with notifications under way."""
+        return list(self._segments)
+
+    def members(self, segment: int) -> list[Notification]:
+        """Return the notifications of a segment that are under way, and some that have just ended."""
+        return list(self._segments.get(segment, ()))
+
     def __iter__(self) -> Iterator[Notification]:
         for notifications in self._segments.values():
             yield from notifications

@@ -1,0 +1,1 @@
+"""SQLite file of erasures: what is under way, sealed, and the proofs of what was done."""

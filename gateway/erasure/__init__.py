@@ -1,0 +1,1 @@
+"""Erasing one user from everything that all workers hold, with a proof."""

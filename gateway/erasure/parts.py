@@ -1,0 +1,81 @@
+"""Erasing, from the parts of one worker: what it does itself, and what goes through all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from adapters.erasures.sqlite import SqliteErasures
+from adapters.journal.options import JournalOptions
+from adapters.journal.sqlite import SqliteJournal
+from adapters.people.sqlite import SqlitePeople
+from adapters.registry.sqlite import SqliteRegistry
+from core.hashing import SipHash
+from gateway.count_moves import CounterMoves
+from gateway.erasure.eraser import UserEraser
+from gateway.erasure.local import LocalErasure
+from gateway.erasure.workers import HostWorkers
+from gateway.metrics import Metrics
+from gateway.peers import Peers
+from gateway.pipeline.clock import Clock
+from gateway.pipeline.queue import DeliveryQueue
+from gateway.pipeline.retries import RetryWheel
+from gateway.pipeline.revival import Reviver
+from gateway.pipeline.schedule import Schedule
+from gateway.pipeline.settle import Settler
+from gateway.pipeline.underway import Underway
+from gateway.policy_parts import PolicyParts
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Where notifications are in one worker."""
+
+    journal: SqliteJournal
+    underway: Underway
+    schedule: Schedule
+    reviver: Reviver
+    settler: Settler
+    queue: DeliveryQueue
+    retries: RetryWheel
+    policy: PolicyParts
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """What all workers hold of users together."""
+
+    data_dir: Path
+    people: SqlitePeople
+    registry: SqliteRegistry
+    counts: CounterMoves
+    peers: Peers
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureParts:
+    """local: of this worker. eraser: of all."""
+
+    local: LocalErasure
+    eraser: UserEraser
+
+
+async def open_erasure(
+    pipeline: Pipeline, holdings: Holdings, options: JournalOptions, secret: SipHash, metrics: Metrics, clock: Clock
+) -> ErasureParts:
+    """Open the file of erasures and wire what erases. Raises StoreFailure or Unavailable."""
+    hasher = secret.derive("devices")
+    local = LocalErasure(
+        journal=pipeline.journal, underway=pipeline.underway, schedule=pipeline.schedule, reviver=pipeline.reviver,
+        settler=pipeline.settler, queue=pipeline.queue, retries=pipeline.retries, deferrals=pipeline.policy.deferrals,
+        gates=pipeline.policy.gates, hasher=hasher, clock=clock,
+    )  # fmt: skip
+    workers = HostWorkers(
+        data_dir=holdings.data_dir, number=pipeline.journal.number, own=local, peers=holdings.peers, options=options,
+        hasher=hasher,
+    )  # fmt: skip
+    eraser = UserEraser(
+        erasures=await SqliteErasures.open(holdings.data_dir), people=holdings.people, registry=holdings.registry,
+        counts=holdings.counts, workers=workers, secret=secret, metrics=metrics, clock=clock,
+    )  # fmt: skip
+    return ErasureParts(local, eraser)
