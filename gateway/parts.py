@@ -20,12 +20,14 @@ from gateway.pipeline.dispatch import Dispatcher
 from gateway.pipeline.flows import FlowBook
 from gateway.pipeline.intake import Intake
 from gateway.pipeline.queue import DeliveryQueue
+from gateway.pipeline.recheck import Rechecker
 from gateway.pipeline.retire import Retirer
 from gateway.pipeline.revival import Reviver
 from gateway.pipeline.routes import Routes
 from gateway.pipeline.schedule import Schedule
 from gateway.pipeline.settle import Settler
 from gateway.policy_parts import PolicyParts
+from gateway.privacy_parts import PrivacyParts
 from gateway.scopes import Scopes
 from gateway.server import PublicServer, WorkerSocket
 from gateway.services.delivery import DeliveryServicer
@@ -50,6 +52,7 @@ class Parts:
     intake: Intake
     dispatcher: Dispatcher
     settler: Settler
+    rechecker: Rechecker
     retirer: Retirer
     schedule: Schedule
     reviver: Reviver
@@ -61,6 +64,7 @@ class Parts:
     devices: DeviceServicer
     people: PeopleParts
     policy: PolicyParts
+    privacy: PrivacyParts
     siblings: WorkerServicer
     buckets: TokenBuckets
     dedup: DedupWindow
@@ -76,5 +80,6 @@ class Parts:
         self.devices.set_scopes(scopes)
         self.people.set_scopes(scopes)
         self.policy.set_scopes(scopes)
+        self.privacy.set_scopes(scopes)
         self.siblings.set_scopes(scopes)
         self.reviver.set_scopes(scopes)

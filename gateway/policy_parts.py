@@ -50,6 +50,7 @@ class PolicyParts:
 
     store: SqliteTemplates
     book: TemplateBook
+    lookup: Lookup
     policies: Policies
     personal: Personal
     deferrals: Deferrals
@@ -105,7 +106,7 @@ async def open_policy(
     )  # fmt: skip
     purposes = Purposes(rules, book)
     return PolicyParts(
-        store, book, policies, personal, deferrals, gates, purposes,
+        store, book, lookup, policies, personal, deferrals, gates, purposes,
         TemplateServicer(store, book, source, rules, scopes, clock),
         PolicyServicer(lookup, policies, personal, purposes, ways.routes, ways.flows, ways.hasher, scopes, clock),
     )  # fmt: skip

@@ -32,6 +32,7 @@ from core.token_buckets import Rate, TokenBuckets
 from gateway.callers import CallerBook
 from gateway.channels import ChannelMaker
 from gateway.count_moves import CounterMoves
+from gateway.erasure.parts import ErasureParts, Holdings, Pipeline, open_erasure
 from gateway.interceptors import CallInterceptor
 from gateway.metrics import Metrics
 from gateway.parts import Parts
@@ -48,6 +49,7 @@ from gateway.pipeline.limits import RuleBook, Scope
 from gateway.pipeline.planning import Planner
 from gateway.pipeline.queue import DeliveryQueue
 from gateway.pipeline.reading import GeneralReader
+from gateway.pipeline.recheck import Rechecker
 from gateway.pipeline.restore import restore_own
 from gateway.pipeline.retire import Retirer
 from gateway.pipeline.retries import RetryWheel
@@ -57,6 +59,8 @@ from gateway.pipeline.schedule import Schedule
 from gateway.pipeline.settle import Settler
 from gateway.pipeline.underway import Underway
 from gateway.policy_parts import PolicyParts, Ways, open_policy
+from gateway.privacy.auditing import HOST, AuditInterceptor
+from gateway.privacy_parts import NoEraser, Stores, open_privacy
 from gateway.scopes import Scopes
 from gateway.secret import load_secret
 from gateway.server import PublicServer, Services, WorkerSocket
@@ -196,21 +200,40 @@ async def assemble(settings: Settings, number: int, tasks: asyncio.TaskGroup, *,
     policy = await open_policy(settings, people, base.counters, hashes, scopes, _ways(base, sending))
     taking = _wire_taking(base, sending, policy, scopes, tasks)
     tracking = Tracking(archive=taking.archive, canceller=taking.canceller, peers=peers, scopes=scopes, number=number)
+    privacy = await open_privacy(
+        settings, base.secret, Stores(people, base.registry, base.counters), NoEraser(), scopes, base.clock
+    )
+    audit, host_audit = AuditInterceptor(privacy.auditor), AuditInterceptor(privacy.auditor, lambda: HOST)
     interceptor = CallInterceptor(CallerBook(settings.callers), base.metrics, base.tracer)
     delivery = DeliveryServicer(taking.intake, tracking, scopes)
     devices = DeviceServicer(base.registry, scopes, base.clock)
-    services = Services(delivery, devices, people.users, people.preferences, policy.templates, policy.explaining)
-    siblings = WorkerServicer(taking.canceller, scopes, sending.retirer)
+    services = Services(
+        delivery, devices, people.users, people.preferences, policy.templates, policy.explaining, privacy.service
+    )
+    siblings = WorkerServicer(taking.canceller, scopes, sending.retirer, erasure.local)
     return Parts(
         number=number, journal=base.journal, registry=base.registry, archive=taking.archive, routes=sending.routes,
         channels=sending.channels, queue=sending.queue, flows=sending.flows, intake=taking.intake,
         dispatcher=sending.dispatcher, settler=sending.settler, retirer=sending.retirer, schedule=taking.schedule,
         reviver=taking.reviver, tracking=tracking, peers=peers, interceptor=interceptor, metrics=base.metrics,
-        socket=WorkerSocket(settings.data_dir / "run", number, siblings), clock=base.clock, delivery=delivery,
-        devices=devices, siblings=siblings, buckets=base.buckets, dedup=base.dedup, tags=base.secret.derive("tags"),
-        tracer=base.tracer, people=people, policy=policy,
-        server=PublicServer(settings.server, interceptor, services) if listening else None,
+        socket=WorkerSocket(settings.data_dir / "run", number, host_audit, siblings), clock=base.clock,
+        delivery=delivery, devices=devices, siblings=siblings, buckets=base.buckets, dedup=base.dedup,
+        tags=base.secret.derive("tags"), privacy=privacy,
+        tracer=base.tracer, people=people, policy=policy, rechecker=taking.rechecker,
+        server=PublicServer(settings.server, interceptor, audit, services) if listening else None,
     )  # fmt: skip
+
+
+async def _open_erasure(
+    base: _Base, sending: _Sending, taking: _Taking, policy: PolicyParts, holdings: Holdings
+) -> ErasureParts:
+    pipeline = Pipeline(
+        base.journal, base.underway, taking.schedule, taking.reviver, sending.settler, sending.queue, sending.retries,
+        policy,
+    )  # fmt: skip
+    return await open_erasure(
+        pipeline, holdings, journal_options(base.settings), base.secret, base.metrics, base.clock
+    )
 
 
 def _ways(base: _Base, sending: _Sending) -> Ways:
@@ -246,6 +269,7 @@ class _Sending:
     queue: DeliveryQueue
     flows: FlowBook
     retirer: Retirer
+    retries: RetryWheel
     settler: Settler
     dispatcher: Dispatcher
     channels: ChannelMaker
@@ -260,6 +284,7 @@ class _Taking:
     archive: Archive
     canceller: Canceller
     intake: Intake
+    rechecker: Rechecker
 
 
 async def _open(settings: Settings, number: int) -> _Base:
@@ -285,8 +310,9 @@ def _wire_sending(base: _Base) -> _Sending:
     routes = Routes([])
     queue = DeliveryQueue(Fanout(own.max_pending, own.batch_size, int(own.linger_ms * 1_000_000)))
     retirer = Retirer(base.registry, mass_death_settings(base.settings), metrics, clock)
+    retries = RetryWheel(clock, lambda due: dispatcher.requeue(due))
     settler = Settler(
-        routes=routes, queue=queue, retries=RetryWheel(clock, lambda due: dispatcher.requeue(due)),
+        routes=routes, queue=queue, retries=retries,
         journal=base.journal, underway=base.underway, retirer=retirer, metrics=metrics, clock=clock,
         backoff=Backoff(own.backoff_base_ms, own.backoff_cap_ms), max_attempts=own.max_attempts,
         rng=random.Random(), tracer=base.tracer,  # noqa: S311  # jitter
@@ -298,7 +324,7 @@ def _wire_sending(base: _Base) -> _Sending:
     channels = ChannelMaker(Answers(routes, settler, dispatcher), own.request_timeout_s)
     add_routes(base.settings, routes, channels)
     flows = FlowBook(base.secret.derive("flows"), base.rules, routes)
-    return _Sending(routes, queue, flows, retirer, settler, dispatcher, channels)
+    return _Sending(routes, queue, flows, retirer, retries, settler, dispatcher, channels)
 
 
 def _wire_taking(
@@ -327,7 +353,13 @@ def _wire_taking(
         reader=GeneralReader(policy.purposes), pending=lambda: sending.queue.in_use + len(policy.deferrals),
         accepted=planner.accept, tasks=tasks, metrics=metrics, clock=clock, tracer=base.tracer,
     )  # fmt: skip
-    return _Taking(schedule, reviver, archive, canceller, intake)
+    rechecker = Rechecker(
+        lookup=policy.lookup, policies=policy.policies, deferrals=policy.deferrals, routes=sending.routes,
+        queue=sending.queue, dispatcher=sending.dispatcher, settler=sending.settler, contents=reviver.content_of,
+        metrics=metrics, clock=clock,
+    )  # fmt: skip
+    sending.dispatcher.set_sieve(rechecker)
+    return _Taking(schedule, reviver, archive, canceller, intake, rechecker)
 
 
 def make_tracer(settings: Settings, number: int, metrics: Metrics, clock: SystemClock) -> OtelTracer | None:

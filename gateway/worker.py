@@ -78,6 +78,7 @@ class Worker:
             "sweep": parts.dispatcher.sweep(),
             "schedule": parts.schedule.run(parts.reviver.release),
             "deferrals": parts.policy.deferrals.run(parts.policy.gates.plan_due),
+            "recheck": parts.rechecker.run(),
             "observe": Observer(parts).run(),
             "watch": LoopWatch(parts.metrics).run(),
         }
@@ -116,6 +117,7 @@ class Worker:
             await parts.tracer.close()
         await parts.policy.store.close()
         await parts.people.people.close()
+        await parts.privacy.audit.close()
         await parts.registry.close()
         await parts.journal.close()
 

@@ -29,6 +29,10 @@ class SqliteRecipients:
         """Return whose devices up to 10,000 tokens are; unknown ones are not in the answer. Raises Unavailable."""
         return await self._registry.owners(app, targets)
 
+    def mark(self, app: str, user_id: str) -> int:
+        """Return a number that is another one once the user changed; read it before the user."""
+        return self._people.mark(app, user_id)
+
     async def minds_transactional(self, app: str) -> bool:
         """Tell whether any user of the app holds back transactional notifications. Raises Unavailable."""
         return await self._people.minds_transactional(app)

@@ -139,6 +139,10 @@ class SqlitePeople:
             return await self._remembered(self._memory, app, user_ids[0])
         return await self._read(partial(reading.recipients, self._reader, self._sealer, app, user_ids, attributes))
 
+    def mark(self, app: str, user_id: str) -> int:
+        """Return a number that is another one once the user changed; always 0 without shared marks."""
+        return self._marks.of((user_id, app)) if self._marks is not None else 0
+
     async def minds_transactional(self, app: str) -> bool:
         """Tell whether any user of the app holds back transactional notifications. Raises Unavailable."""
         return await self._read(partial(reading.minds_transactional, self._reader, app))

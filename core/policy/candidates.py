@@ -15,11 +15,12 @@ class Candidate:
 
     place: in the batch. known: the user's devices. devices: those that get a push, fewer from gate to gate. key: of the
     user, for counters. spread: a hash of user and notification. hold: what the hour says of all devices together.
+    awake_until_s: when quiet hours may begin again for one of the devices, 0 where they do not matter.
     """
 
     __slots__ = (
-        "category", "channel", "decision", "device_counts", "devices", "held", "hold", "key", "known", "message",
-        "place", "recipient", "spread", "tag", "user_count",
+        "awake_until_s", "category", "channel", "decision", "device_counts", "devices", "held", "hold", "key", "known",
+        "message", "place", "recipient", "spread", "tag", "user_count",
     )  # fmt: skip
 
     def __init__(
@@ -40,7 +41,7 @@ class Candidate:
                 for device in devices
                 if device.permission == Permission.DENIED
             ]
-        self.key = self.tag = self.spread = 0
+        self.key = self.tag = self.spread = self.awake_until_s = 0
         self.hold: Hold = PASSES
         self.user_count: Count | None = None
         self.device_counts: Sequence[Count | None] = ()
@@ -57,5 +58,5 @@ class Candidate:
             return self.decision
         return Decision(
             Verdict.PASS, Gate.CHANNEL, Reason.NONE, 0, self.channel, self.devices, self.held, self.user_count,
-            self.device_counts,
+            self.device_counts, self.awake_until_s * 1_000,
         )  # fmt: skip

@@ -103,7 +103,8 @@ class Decision(NamedTuple):
 
     until_unix_ms: with DEFER; the message then goes through all gates again. devices: with PASS and PUSH, those that
     get it now; held: the user's others, each to be receipted or deferred by itself. user_count, device_counts: what is
-    reserved, the latter aligned with devices, or empty when none is counted.
+    reserved, the latter aligned with devices, or empty when none is counted. awake_until_unix_ms: with PASS, when quiet
+    hours may begin again; 0 where they do not matter.
     """
 
     verdict: Verdict
@@ -115,6 +116,7 @@ class Decision(NamedTuple):
     held: Sequence[HeldDevice] = ()
     user_count: Count | None = None
     device_counts: Sequence[Count | None] = ()
+    awake_until_unix_ms: int = 0
 
     def counts(self) -> list[Count]:
         """Return all that is reserved."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from array import array
 from collections.abc import Iterable
+from typing import Protocol
 
 from core.delivery import Delivery, fill_buckets, mark_submitted, take_live
 from core.fanout import NEVER
@@ -20,6 +21,13 @@ _LOWEST = int(max(NotificationClass))
 _SWEEP_S = 0.25
 _SWEEP_SLOTS = 50_000
 _LOOK_AGAIN_NS = 50_000_000
+
+
+class Sieve(Protocol):
+    """Who knows what has to be decided anew before it is sent; gateway.pipeline.recheck.Rechecker."""
+
+    def sift(self, batch: list[Delivery], now_unix_ms: int) -> list[Delivery]:
+        """Return what may be sent; the rest is the sieve's, which queues or ends it."""
 
 
 class Dispatcher:
@@ -42,10 +50,15 @@ class Dispatcher:
         self._batch_size = min(batch_size, MAX_BATCH)
         self._awake: set[int] = set()
         self._stopped = False
+        self._sieve: Sieve | None = None
         self._keys = memoryview(array("Q", bytes(8 * 4 * MAX_BATCH)))
         self._rules = memoryview(array("H", bytes(2 * 4 * MAX_BATCH)))
         self._granted = memoryview(array("B", bytes(MAX_BATCH)))
         self._retry_at = memoryview(array("q", bytes(8 * MAX_BATCH)))
+
+    def set_sieve(self, sieve: Sieve) -> None:
+        """Ask this one from now on about everything that leaves the lanes."""
+        self._sieve = sieve
 
     def wake(self, route: Route) -> None:
         """Pump a route at the loop's next turn; further calls until then change nothing."""
@@ -57,6 +70,11 @@ class Dispatcher:
         """Wake several routes by number."""
         for number in numbers:
             self.wake(self._routes[number])
+
+    def give_back(self, deliveries: list[Delivery]) -> None:
+        """Queue deliveries that keep their slots ahead of what waits in their flows."""
+        self._queue.give_back(deliveries)
+        self.wake_all({delivery.route for delivery in deliveries})
 
     def requeue(self, deliveries: list[Delivery]) -> None:
         """Queue deliveries whose wait before the next attempt is over."""
@@ -91,9 +109,12 @@ class Dispatcher:
             return
         batch = self._next_batch(route, room, now_ns)
         pulled = len(batch)
-        gone = take_live(batch, self._clock.unix_ms())
+        now_unix_ms = self._clock.unix_ms()
+        gone = take_live(batch, now_unix_ms)
         if gone:
             self._settler.end_queued(gone)
+        if self._sieve is not None:
+            batch = self._sieve.sift(batch, now_unix_ms)
         batch = self._within_limits(route, batch, now_ns)
         taken = self._submit(route, batch, now_ns) if batch else 0
         route.breaker.give_back(room - taken)

@@ -38,7 +38,7 @@ _STRIDE = 8
 _TRANSACTIONAL, _SERVICE = int(NotificationClass.TRANSACTIONAL), int(NotificationClass.SERVICE)
 _MARKETING = int(NotificationClass.MARKETING)
 _NOWHERE = Flow(0, (), ())
-COLLAPSED, NO_DEVICES = "COLLAPSED", "NO_DEVICES"
+COLLAPSED, NO_DEVICES, IN_APP_ONLY = "COLLAPSED", "NO_DEVICES", "IN_APP_ONLY"
 Finished = Mapping[Notification, PartlyFinished]
 
 
@@ -158,7 +158,7 @@ class GatedPlanner:
                 copies += made
                 owners += [(pair, decision)] * len(made)
         contents = self._personal.contents(copies, people.rules, people.templates, now_unix_ms)
-        return self._deliveries(copies, contents, owners, finished)
+        return self._deliveries(copies, contents, owners, finished, people.marks)
 
     def _unfinished(self, pairs: Sequence[Pair], finished: Finished) -> Sequence[Pair]:
         """Leave out users of whom everything had ended before a restart."""
@@ -213,7 +213,7 @@ class GatedPlanner:
         if decision.reason is Reason.NO_DEVICE:
             self._end([pair], DeliveryState.FAILED, NO_DEVICES)
             return
-        reason = "IN_APP_ONLY" if decision.verdict is Verdict.IN_APP_ONLY else decision.reason
+        reason = IN_APP_ONLY if decision.verdict is Verdict.IN_APP_ONLY else decision.reason
         self._end([pair], DeliveryState.SUPPRESSED, reason)
 
     def _defer(self, pair: Pair, until_unix_ms: int, reason: str) -> None:
@@ -223,20 +223,16 @@ class GatedPlanner:
 
     def _deliveries(
         self, copies: Sequence[Copy], contents: Sequence[Content | ContentRefused],
-        owners: Sequence[tuple[Pair, Decision]], finished: Finished,
+        owners: Sequence[tuple[Pair, Decision]], finished: Finished, marks: Mapping[str, int],
     ) -> list[Delivery]:  # fmt: skip
         made: list[Delivery] = []
-        tallies: dict[int, Tally] = {}
+        tallies: dict[int, Tally | None] = {}
         rendered: dict[tuple[int, int, int], Parts] = {}
-        for copy, content, (_, decision) in zip(copies, contents, owners, strict=True):
+        for copy, content, (pair, decision) in zip(copies, contents, owners, strict=True):
             delivery, reason = self._delivery(copy, content, rendered)
-            counts = decision.counts()
-            if counts:
-                tally = tallies.get(id(decision))
-                if tally is None:
-                    policy = self._policies[copy.notification.app]
-                    tally = tallies[id(decision)] = Tally(policy, counts, len(decision.devices))
-                delivery.tally = tally
+            if id(decision) not in tallies:
+                tallies[id(decision)] = self._tally(pair, decision, marks)
+            delivery.tally = tallies[id(decision)]
             done = finished.get(copy.notification)
             if done is not None and delivery.device_key in done.device_keys:
                 self._forget(delivery)
@@ -245,6 +241,17 @@ class GatedPlanner:
             else:
                 made.append(delivery)
         return made
+
+    def _tally(self, pair: Pair, decision: Decision, marks: Mapping[str, int]) -> Tally | None:
+        counts, notification = decision.counts(), pair.notification
+        held = notification.klass >= _SERVICE and pair.user_id
+        if not counts and not held:
+            return None
+        tally = Tally(self._policies[notification.app], counts, len(decision.devices))
+        if held:
+            tally.single = pair.device is not None
+            tally.hold(pair.user_id, marks[pair.user_id], decision.awake_until_unix_ms, self._clock.unix_ms())
+        return tally
 
     def _delivery(
         self, copy: Copy, content: Content | ContentRefused, rendered: dict[tuple[int, int, int], Parts]

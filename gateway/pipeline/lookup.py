@@ -37,12 +37,13 @@ class Pair(NamedTuple):
 
 
 class People(NamedTuple):
-    """What is known of the users of some pairs of one app."""
+    """What is known of the users of some pairs of one app. marks: another once it is no longer true."""
 
     rules: AppRules
     recipients: Mapping[str, Recipient]
     devices: Mapping[str, Sequence[UserDevice]]
     templates: Templates
+    marks: Mapping[str, int]
 
     def devices_of(self, pair: Pair) -> Sequence[UserDevice]:
         """Return the devices that a pair is for."""
@@ -100,12 +101,31 @@ class Lookup:
         templates = await self._templates(app, pairs)
         asked = any(template is not None and template.user_attributes for template in templates.values())
         users = list(dict.fromkeys(pair.user_id for pair in pairs if pair.user_id))
+        held = any(pair.notification.klass >= NotificationClass.SERVICE for pair in pairs)
+        marks = await self._marks(app, users) if held else {}
         recipients: Mapping[str, Recipient] = {}
         devices: Mapping[str, Sequence[UserDevice]] = {}
         if users:
             recipients = await self._patiently(lambda: self._people.recipients(app, users, asked))
             devices = await self._patiently(lambda: self._people.user_devices(app, users))
-        return People(self._policies.rules(app), recipients, devices, templates)
+        return People(self._policies.rules(app), recipients, devices, templates, marks)
+
+    def mark(self, app: str, user_id: str) -> int:
+        """Return the user's mark as it is now."""
+        return self._owners.mark(app, user_id)
+
+    async def owners(self, app: str, targets: Sequence[Target]) -> Owners:
+        """Return whose devices up to 10,000 tokens are now. Raises Unavailable."""
+        return await self._patiently(partial(self._owners.owners, app, targets))
+
+    async def _marks(self, app: str, users: Sequence[str]) -> Mapping[str, int]:
+        """Read the marks, before the users themselves are."""
+        marks: dict[str, int] = {}
+        for start in range(0, len(users), _SLICE):
+            if start:
+                await asyncio.sleep(0)
+            marks.update((user, self._owners.mark(app, user)) for user in users[start : start + _SLICE])
+        return marks
 
     async def _templates(self, app: str, pairs: Sequence[Pair]) -> Templates:
         purposes = (pair.notification.purpose for pair in pairs)

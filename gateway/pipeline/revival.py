@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
+from core.content.message import Content
 from core.delivery import Notification, assign_place
 from core.errors import InvalidRequest, StoreFailure, Unavailable
 from core.model import DeliveryState, NotificationState, PushType
@@ -83,6 +84,19 @@ class Reviver:
             notifications = [notification for notification in revived if notification is not None]
             self._underway.add(notifications)
             await self._planner.plan_safely(notifications)
+
+    async def content_of(self, notification: Notification) -> Content | None:
+        """Read again what a notification under way says; None if the settings no longer allow it.
+
+        Raises UnknownNotification once it has ended, StoreFailure if its frame is damaged.
+        """
+        (frame,) = await self._load(notification.segment, [notification.index])
+        parsed = parse_frame(frame)
+        try:
+            scope = self._scopes.of_tenant(parsed.tenant)
+            return to_notification(parsed.message, scope, parsed.accepted_unix_ms).content
+        except InvalidRequest:
+            return None
 
     async def _load(self, segment: int, indexes: list[int]) -> list[bytes]:
         while True:

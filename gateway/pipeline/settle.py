@@ -158,6 +158,11 @@ class Settler:
         for klass, count in Counter(d.notification.klass for d in deliveries).items():
             self._metrics.suppressed(klass, reason, count)
 
+    def end_stopped(self, deliveries: list[Delivery], state: DeliveryState, reason: str) -> None:
+        """End deliveries that hold slots and may no longer be sent, and free these."""
+        self.end_held(deliveries, state, reason)
+        self._queue.free(deliveries)
+
     def end(self, notifications: list[Notification], state: DeliveryState, reason: str) -> None:
         """End notifications that have no delivery at all."""
         self._log.close_many(notifications, state, reason, self._clock.unix_ms())

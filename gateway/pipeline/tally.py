@@ -9,20 +9,39 @@ from core.model import DeliveryState
 from core.policy.decision import Count
 from core.policy.gates import Policy
 
+# Half of the hour that a reservation holds, so that none that is sent has expired.
+HOLDS_MS = 1_800_000
 
 class Tally:
-    """A user's share of one message: one count for all their devices, and the devices' own.
+    """A user's share of one message: one count for all their devices, and the devices' own; and how long it holds.
 
-    left: deliveries that have not ended.
+    left: deliveries that have not ended. user_id: whose decision it is, "" for one that always holds; single: it is for
+    one device alone. mark: of the user, as decided. holds_until_unix_ms: when it must be decided anew at the latest.
     """
 
-    __slots__ = ("counts", "left", "policy", "sent")
+    __slots__ = (
+        "counts", "holds_until_unix_ms", "left", "mark", "policy", "sent", "settled_unix_ms", "single", "user_id",
+    )  # fmt: skip
 
     def __init__(self, policy: Policy, counts: Sequence[Count], left: int) -> None:
         self.policy = policy
         self.counts = counts
         self.left = left
-        self.sent = False
+        self.sent = self.single = False
+        self.user_id = ""
+        self.mark = self.holds_until_unix_ms = self.settled_unix_ms = 0
+
+    def hold(self, user_id: str, mark: int, awake_until_unix_ms: int, now_unix_ms: int) -> None:
+        """Note whose decision it is, made now, and when quiet hours may begin again (0: they do not matter)."""
+        self.user_id, self.mark = user_id, mark
+        latest = now_unix_ms + HOLDS_MS
+        self.holds_until_unix_ms = min(awake_until_unix_ms or latest, latest)
+
+    def holds(self, policy: Policy, mark: int, now_unix_ms: int) -> bool:
+        """Tell whether the decision still stands. policy, mark: the app's and the user's as they are now."""
+        if now_unix_ms >= self.holds_until_unix_ms or policy is not self.policy:
+            return False
+        return mark == self.mark or now_unix_ms < self.settled_unix_ms
 
     def ended(self, state: int, *, possibly_delivered: bool, now_unix_ms: int) -> None:
         """Note that one of the deliveries ended; what may have reached the device counts as sent."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -25,7 +25,7 @@ from gateway.pipeline.dispatch import Dispatcher
 from gateway.pipeline.flows import FlowBook
 from gateway.pipeline.intake import Intake, Taken
 from gateway.pipeline.limits import RuleBook
-from gateway.pipeline.planning import Planner
+from gateway.pipeline.planning import Gates, Planner
 from gateway.pipeline.queue import DeliveryQueue
 from gateway.pipeline.reading import GeneralReader
 from gateway.pipeline.retire import Retirer
@@ -61,6 +61,7 @@ class StandOptions:
     breaker: BreakerSettings = field(default_factory=BreakerSettings)
     mass_death: MassDeathSettings = field(default_factory=MassDeathSettings)
     tracer: Tracer | None = None
+    gates: Callable[[Stand], Gates] | None = None
 
 
 class Stand:
@@ -98,6 +99,7 @@ class Stand:
             registry=self.registry, routes=self.routes, queue=self.queue, flows=self.flows, settler=self.settler,
             dispatcher=self.dispatcher, underway=self.underway, schedule=self.schedule,
             hasher=HASHER.derive("devices"), metrics=self.metrics, clock=self.clock, tracer=options.tracer,
+            gates=options.gates(self) if options.gates else None,
         )  # fmt: skip
         self.scopes = Scopes(PROVIDERS, HASHER.derive("tags"))
         self.reviver = Reviver(
