@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
@@ -35,9 +36,7 @@ _EMAIL = re.compile(r"""[^\s@<>()\[\]\\,;:"]{1,64}@[^\s@<>()\[\]\\,;:"_.]+(\.[^\
 _DETAILS = {int(detail): detail for detail in LockScreenDetail}
 
 
-def to_change(
-    field: str, told: pb.User, mask: FieldMask | None, scope: Scope, now_unix_ms: int
-) -> UserChange:
+def to_change(field: str, told: pb.User, mask: FieldMask | None, scope: Scope, now_unix_ms: int) -> UserChange:
     """Return what a request changes: the fields of the mask, or without one those that are set. Raises InvalidRequest.
 
     Fields that are not stored are not looked at.
@@ -46,19 +45,21 @@ def to_change(
     values: dict[str, object] = {}
     attributes: dict[str, Value] = {}
     fields: set[str] = set()
-    for path in _paths(told, mask):
-        if path.startswith(_ATTRIBUTE):
-            name = path.removeprefix(_ATTRIBUTE)
-            if name in told.attributes:
-                attributes[name] = to_value(f"{field}.{path}", told.attributes[name])
-            fields.add(path)
+    for path in _set_paths(told) if mask is None or not mask.paths else _named_paths(mask):
+        if path in _FIELDS:
+            name, is_usual, convert = _FIELDS[path]
+            value = getattr(told, path)
+            # What is usual needs no path that only a refusal would tell.
+            values[name] = value if is_usual(value) else convert(f"{field}.{path}", told)
+            fields.add(name)
         elif path == "attributes":
             attributes |= _attributes(f"{field}.attributes", told)
             fields.add(path)
         else:
-            name, convert = _FIELDS[path]
-            values[name] = convert(f"{field}.{path}", told)
-            fields.add(name)
+            name = path.removeprefix(_ATTRIBUTE)
+            if name in told.attributes:
+                attributes[name] = to_value(f"{field}.{path}", told.attributes[name])
+            fields.add(path)
     opened = values.get("last_open_unix_ms")
     if isinstance(opened, int):
         values["last_open_unix_ms"] = not_ahead(f"{field}.last_open_time", opened, now_unix_ms)
@@ -102,9 +103,16 @@ def zone_name(field: str, value: str) -> str:
     return value
 
 
-def _paths(told: pb.User, mask: FieldMask | None) -> list[str]:
-    if mask is None or not mask.paths:
-        return [field.name for field, _ in told.ListFields() if field.name not in _IDENTITY | _OURS]
+def _set_paths(told: pb.User) -> Iterator[str]:
+    for path in _FIELDS:
+        # A message is true even where it is not set.
+        if getattr(told, path) and (path != "last_open_time" or told.HasField(path)):
+            yield path
+    if told.attributes:
+        yield "attributes"
+
+
+def _named_paths(mask: FieldMask) -> list[str]:
     if len(mask.paths) > _MAX_PATHS:
         raise InvalidRequest("update_mask", f"at most {_MAX_PATHS} paths, not {len(mask.paths):,}")
     for path in mask.paths:
@@ -152,17 +160,22 @@ def _currency(field: str, told: pb.User) -> str:
 def _tags(field: str, told: pb.User) -> tuple[str, ...]:
     if len(told.tags) > _MAX_TAGS:
         raise InvalidRequest(field, f"at most {_MAX_TAGS}, not {len(told.tags):,}")
-    return tuple(dict.fromkeys(required(f"{field}[{n}]", tag, 64) for n, tag in enumerate(told.tags)))
+    for n, tag in enumerate(told.tags):
+        if not _is_short(tag) or not tag:
+            required(f"{field}[{n}]", tag, 64)
+    return tuple(dict.fromkeys(told.tags))
 
 
 def _attributes(field: str, told: pb.User) -> dict[str, Value]:
     if len(told.attributes) > MAX_ATTRIBUTES:
         raise InvalidRequest(field, f"at most {MAX_ATTRIBUTES}, not {len(told.attributes):,}")
     values: dict[str, Value] = {}
-    for name, value in told.attributes.items():
+    entries = told.attributes
+    # entries.items() goes through the abstract Mapping and takes twice as long.
+    for name in entries:
         if not _NAME.fullmatch(name):
             raise InvalidRequest(field, f"name {name[:64]!r} must be 1 to 64 of a-z 0-9 _")
-        values[name] = to_value(f"{field}.{name}", value)
+        values[name] = to_value(f"{field}.{name}", entries[name])
     if attribute_bytes(values) > MAX_ATTRIBUTE_BYTES:
         raise InvalidRequest(field, f"at most {MAX_ATTRIBUTE_BYTES:,} bytes in all, not {attribute_bytes(values):,}")
     return values
@@ -171,10 +184,12 @@ def _attributes(field: str, told: pb.User) -> dict[str, Value]:
 def _external_ids(field: str, told: pb.User) -> Mapping[str, str]:
     if len(told.external_ids) > _MAX_EXTERNAL_IDS:
         raise InvalidRequest(field, f"at most {_MAX_EXTERNAL_IDS}, not {len(told.external_ids):,}")
-    return {
-        required(field, system, 128): required(f"{field}[{system[:64]}]", one, 128)
-        for system, one in told.external_ids.items()
-    }
+    ids = {system: told.external_ids[system] for system in told.external_ids}
+    for system, one in ids.items():
+        if not (system and one and _is_short(system) and _is_short(one)):
+            required(field, system, 128)
+            required(f"{field}[{system[:64]}]", one, 128)
+    return ids
 
 
 def _detail(field: str, told: pb.User) -> LockScreenDetail:
@@ -188,21 +203,39 @@ def _last_open(field: str, told: pb.User) -> int:
     return timestamp_unix_ms(field, told.last_open_time) if told.HasField("last_open_time") else 0
 
 
+def _is_short(text: str) -> bool:
+    """Tell whether a text fits every limit here without being encoded, and holds no control characters."""
+    return len(text) <= 16 and text.isprintable()
+
+
+def _is_plain_tag(tag: str) -> bool:
+    return len(tag) <= 35 and tag.isprintable() and parse_tag(tag) is not None
+
+
+def _is_plain_email(email: str) -> bool:
+    return len(email) < 64 and email.isprintable() and _EMAIL.fullmatch(email) is not None
+
+
+def _never(value: object) -> bool:
+    return False
+
+
 _ENUM = pb.LockScreenDetail
 _IDENTITY = frozenset({"app", "user_id"})
 _OURS = frozenset({"create_time", "update_time"})
-_FIELDS: dict[str, tuple[str, Callable[[str, pb.User], object]]] = {
-    "locale": ("locale", lambda field, told: locale_tag(field, told.locale)),
-    "time_zone": ("time_zone", lambda field, told: zone_name(field, told.time_zone)),
-    "country": ("country", _country),
-    "phone": ("phone", _phone),
-    "email": ("email", _email),
-    "birthday": ("birthday", _birthday),
-    "tier": ("tier", lambda field, told: bounded(field, told.tier, 64)),
-    "tags": ("tags", _tags),
-    "external_ids": ("external_ids", _external_ids),
-    "lock_screen_detail": ("lock_screen", _detail),
-    "currency": ("currency", _currency),
-    "last_open_time": ("last_open_unix_ms", _last_open),
+# By path: the field's name in User, what is taken as it stands, and what converts or refuses all else.
+_FIELDS: dict[str, tuple[str, Callable[[Any], object], Callable[[str, pb.User], object]]] = {
+    "locale": ("locale", _is_plain_tag, lambda field, told: locale_tag(field, told.locale)),
+    "time_zone": ("time_zone", is_zone, lambda field, told: zone_name(field, told.time_zone)),
+    "country": ("country", is_country, _country),
+    "phone": ("phone", _PHONE.fullmatch, _phone),
+    "email": ("email", _is_plain_email, _email),
+    "birthday": ("birthday", _never, _birthday),
+    "tier": ("tier", _is_short, lambda field, told: bounded(field, told.tier, 64)),
+    "tags": ("tags", _never, _tags),
+    "external_ids": ("external_ids", _never, _external_ids),
+    "lock_screen_detail": ("lock_screen", _never, _detail),
+    "currency": ("currency", is_currency, _currency),
+    "last_open_time": ("last_open_unix_ms", _never, _last_open),
 }
 _KNOWN = _FIELDS.keys() | _OURS | {"attributes"}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import fields
+from functools import partial
 from typing import TypeAlias
 
 import orjson
@@ -24,6 +25,11 @@ from core.errors import InvalidRequest, Refusal
 from core.people import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, User, UserChange, attribute_bytes
 
 ATTRIBUTE = "attributes."
+# The fields that a change may name, in their order in User, after app and user_id and before the times of storing.
+CHANGEABLE = tuple(field.name for field in fields(User))[2:-2]
+LAST_OPEN = CHANGEABLE.index("last_open_unix_ms")
+ATTRIBUTES = CHANGEABLE.index("attributes")
+BLANK = User("", "")
 Key: TypeAlias = tuple[str, str]
 Hash: TypeAlias = tuple[str, str, str]
 
@@ -31,12 +37,13 @@ Hash: TypeAlias = tuple[str, str, str]
 class Fold:
     """Users of one commit as they will be; owners: whose each external id is, "" for nobody's."""
 
-    def __init__(self, users: dict[Key, User], owners: dict[Hash, str], sealer: Sealer) -> None:
+    def __init__(self, users: dict[Key, User], sealer: Sealer) -> None:
         self.users = users
-        self.owners = owners
+        self.owners: dict[Hash, str] = {}
         self.changed: set[Key] = set()
         self.moved: set[Key] = set()
         self._sealer = sealer
+        self._hashes: dict[tuple[str, str, str], Hash] = {}
 
     def take(self, item: Upsert) -> Stored | Refusal:
         """Put an item's changes onto the users; one that is refused leaves no trace."""
@@ -53,46 +60,51 @@ class Fold:
         return results
 
     def _put(self, change: UserChange, now_unix_ms: int, place: int) -> bool:
-        app, user_id = change.user.app, change.user.user_id
-        known = self.users.get((user_id, app))
-        user = put_onto(known or User(app, user_id, created_unix_ms=now_unix_ms), change)
-        check_bounds(user, place)
-        key = (user_id, app)
-        if "external_ids" in change.fields:
+        key = (change.user.user_id, change.user.app)
+        known = self.users.get(key)
+        user = put_onto(known, change, now_unix_ms)
+        # A whole map was bounded with the request; one that is put together here may have grown beyond.
+        if user.attributes is not change.user.attributes:
+            check_bounds(user, place)
+        if "external_ids" in change.fields and (known or user.external_ids):
             self._move_ids(known, user, place)
-        self.users[key] = replace(user, updated_unix_ms=now_unix_ms)
+        self.users[key] = user
         self.changed.add(key)
         return known is None
 
     def _move_ids(self, known: User | None, user: User, place: int) -> None:
-        wanted = {system: hash_of(self._sealer, user.app, system, told) for system, told in user.external_ids.items()}
+        wanted = {system: self.hash_of(user.app, system, told) for system, told in user.external_ids.items()}
         for system, one in wanted.items():
             if self.owners.get(one, "") not in ("", user.user_id):
                 path = f"changes[{place}].user.external_ids[{system}]"
                 raise InvalidRequest(path, "is another user's")
         for system, told in known.external_ids.items() if known else ():
-            self.owners[hash_of(self._sealer, user.app, system, told)] = ""
+            self.owners[self.hash_of(user.app, system, told)] = ""
         self.owners.update(dict.fromkeys(wanted.values(), user.user_id))
         self.moved.add((user.user_id, user.app))
 
+    def hash_of(self, app: str, system: str, told: str) -> Hash:
+        """Return the key under which an external id is found, reckoned once in a commit."""
+        asked = (app, system, told)
+        known = self._hashes.get(asked)
+        if known is None:
+            known = self._hashes[asked] = hash_of(self._sealer, app, system, told)
+        return known
 
-def put_onto(user: User, change: UserChange) -> User:
+
+def put_onto(known: User | None, change: UserChange, now_unix_ms: int) -> User:
     """Return a user with the named fields changed. An opening of the app only moves forward, unless it is cleared."""
-    new, attributes = {}, None
-    for field in change.fields:
-        if field.startswith(ATTRIBUTE):
-            name = field.removeprefix(ATTRIBUTE)
-            attributes = dict(user.attributes) if attributes is None else attributes
-            attributes.pop(name, None)
-            if name in change.user.attributes:
-                attributes[name] = change.user.attributes[name]
-        else:
-            new[field] = getattr(change.user, field)
-    if new.get("last_open_unix_ms"):
-        new["last_open_unix_ms"] = max(new["last_open_unix_ms"], user.last_open_unix_ms)
-    if attributes is not None and "attributes" not in new:
-        new["attributes"] = attributes
-    return replace(user, **new)
+    told, named = change.user, change.fields
+    base = BLANK if known is None else known
+    values = [getattr(told if name in named else base, name) for name in CHANGEABLE]
+    if told.last_open_unix_ms and values[LAST_OPEN] < base.last_open_unix_ms:
+        values[LAST_OPEN] = base.last_open_unix_ms
+    if "attributes" not in named:
+        single = {field.removeprefix(ATTRIBUTE) for field in named if field.startswith(ATTRIBUTE)}
+        kept = {name: value for name, value in base.attributes.items() if name not in single}
+        values[ATTRIBUTES] = kept | {name: told.attributes[name] for name in single if name in told.attributes}
+    values += now_unix_ms if known is None else known.created_unix_ms, now_unix_ms
+    return User(told.app, told.user_id, *values)
 
 
 def check_bounds(user: User, place: int) -> None:
@@ -111,15 +123,19 @@ def upsert(connection: Connection, items: Sequence[Upsert], sealer: Sealer) -> l
     """Create or change the users of all items; return each item's results."""
     keys = {(change.user.user_id, change.user.app) for item in items for change in item.changes}
     users = load(connection, keys, sealer)
+    had_ids = {key for key, user in users.items() if user.external_ids}
+    fold = Fold(users, sealer)
     wanted = {
-        hash_of(sealer, change.user.app, system, told)
+        fold.hash_of(change.user.app, system, told)
         for item in items for change in item.changes if "external_ids" in change.fields
         for system, told in change.user.external_ids.items()
     }  # fmt: skip
-    fold = Fold(users, load_owners(connection, wanted), sealer)
+    fold.owners = load_owners(connection, wanted)
     results = [fold.take(item) for item in items]
+    # In the order of the table, which then touches each of its pages once.
     write(connection, [fold.users[key] for key in sorted(fold.changed)], sealer)
-    write_ids(connection, [fold.users[key] for key in sorted(fold.moved)], sealer)
+    delete_ids(connection, fold.moved & had_ids)
+    insert_ids(connection, [fold.users[key] for key in fold.moved], fold.hash_of)
     return results
 
 
@@ -158,14 +174,21 @@ def write(connection: Connection, users: Sequence[User], sealer: Sealer) -> None
 
 def write_ids(connection: Connection, users: Sequence[User], sealer: Sealer) -> None:
     """Write all external ids of these users, and none else of theirs."""
-    if not users:
-        return
-    keys = [(user.user_id, user.app) for user in users]
-    connection.execute(DELETE_EXTERNAL_IDS, {"users": orjson.dumps(keys).decode()})
-    rows = [
-        (*hash_of(sealer, user.app, system, told), user.user_id)
-        for user in users for system, told in user.external_ids.items()
-    ]  # fmt: skip
+    delete_ids(connection, [(user.user_id, user.app) for user in users])
+    insert_ids(connection, users, partial(hash_of, sealer))
+
+
+def delete_ids(connection: Connection, keys: Collection[Key]) -> None:
+    """Delete the external ids of these users."""
+    if keys:
+        connection.execute(DELETE_EXTERNAL_IDS, {"users": orjson.dumps(list(keys)).decode()})
+
+
+def insert_ids(connection: Connection, users: Sequence[User], hashed: Callable[[str, str, str], Hash]) -> None:
+    """Insert the external ids of these users."""
+    rows = sorted(
+        (*hashed(user.app, system, told), user.user_id) for user in users for system, told in user.external_ids.items()
+    )
     if rows:
         connection.execute(INSERT_EXTERNAL_IDS, {"rows": orjson.dumps(rows).decode()})
 
