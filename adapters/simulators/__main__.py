@@ -24,6 +24,7 @@ def parse(arguments: list[str] | None = None) -> SimulatorSettings:
     parser.add_argument("--topic", action="append", default=[], help="an existing APNs topic; any if none is given")
     parser.add_argument("--token-updates-per-20-min", type=int, default=4)
     parser.add_argument("--keep-times", action="store_true", help="remember when each message came")
+    parser.add_argument("--keep-bodies", type=int, default=0, help="remember the bodies of so many requests")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--share-ports", action="store_true", help="let other processes listen on the same ports")
     parser.add_argument("--until-stdin-closes", action="store_true", help="stop when the starter goes away")
@@ -38,6 +39,7 @@ def parse(arguments: list[str] | None = None) -> SimulatorSettings:
         topics=frozenset(given.topic) or None,
         token_updates_per_20_min=given.token_updates_per_20_min,
         keeps_times=given.keep_times,
+        keeps_bodies=given.keep_bodies,
         workers=given.workers,
         shares_ports=given.share_ports,
         until_stdin_closes=given.until_stdin_closes,

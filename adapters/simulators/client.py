@@ -120,6 +120,10 @@ class SimulatorClient:
         """Return how many connections are `present`, and were `accepted` in all."""
         return cast("dict[str, int]", await self._ask("GET", f"/connections/{provider}"))
 
+    async def bodies(self, provider: Provider) -> list[str]:
+        """Return the newest requests' bodies, oldest first, as many as the run keeps."""
+        return cast("list[str]", await self._ask("GET", f"/bodies/{provider}"))
+
     async def oauth(self) -> dict[str, int]:
         """Return how many access tokens were `issued` and how many requests for one `refused`."""
         return cast("dict[str, int]", await self._ask("GET", "/oauth"))

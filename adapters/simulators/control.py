@@ -37,6 +37,7 @@ class Control:
                 web.post("/goaway/{provider}", self.goaway),
                 web.post("/disconnect/{provider}", self.disconnect),
                 web.get("/connections/{provider}", self.connections),
+                web.get("/bodies/{provider}", self.bodies),
                 web.get("/oauth", self.oauth),
                 web.post("/oauth/revoke", self.revoke),
                 web.put("/oauth/unavailable", self.set_unavailable),
@@ -87,6 +88,10 @@ class Control:
         """Answer how many connections there are, and were."""
         server = self._simulation.servers[provider_of(request)]
         return reply({"present": len(server.connections), "accepted": server.accepted})
+
+    async def bodies(self, request: web.Request) -> web.Response:
+        """Answer the newest requests' bodies as texts, oldest first."""
+        return reply([body.decode("utf-8", "replace") for body in self._simulation.bodies(provider_of(request))])
 
     async def oauth(self, request: web.Request) -> web.Response:
         """Answer how many access tokens were issued and how many requests for one refused."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol, cast
 from weakref import WeakKeyDictionary
@@ -34,7 +35,7 @@ class Judge(Protocol):
 class Front:
     """Serves one simulated provider. locks: a connection has one stream until its sender is authorised.
 
-    Must be made on a running loop.
+    bodies: the newest request bodies, keeps_bodies of them. Must be made on a running loop.
     """
 
     def __init__(
@@ -44,11 +45,13 @@ class Front:
         tls: ssl.SSLContext,
         *,
         locks: bool = False,
+        keeps_bodies: int = 0,
         clock_s: Callable[[], float] = time.time,
     ) -> None:
         self._judge = judge
         self._ledger = ledger
         self._locks = locks
+        self.bodies: deque[bytes] = deque(maxlen=keeps_bodies)
         self._clock_s = clock_s
         self._states: WeakKeyDictionary[ServerConnection, ConnectionState] = WeakKeyDictionary()
         self._delays = Delays(self._deliver)
@@ -87,6 +90,7 @@ class Front:
         unsent: list[Answer] = []
         for request in requests:
             state.requests += 1
+            self.bodies.append(request.body)
             answer = judge(state, request.method, request.path, request.headers, request.body)
             if answer is not None and answer is not CUT:
                 unsent.append(answer)

@@ -29,8 +29,9 @@ class SimulatorSettings:
 
     mode: "truthful" checks and remembers every message; "counting" checks, and counts answers only; "fast" answers
     without a look, every error_one_in-th an error if not 0, and knows no faults. topics: those that exist for APNs, any
-    if None. keeps_times: remember when each message came. workers: how many processes share the load and, each having
-    shares_ports set, the ports. until_stdin_closes: stop also when standard input ends, to not outlive the starter.
+    if None. keeps_times: remember when each message came. keeps_bodies: of how many of each provider's newest requests.
+    workers: how many processes share the load and, each having shares_ports set, the ports. until_stdin_closes: stop
+    also when standard input ends, to not outlive the starter.
     """
 
     directory: Path
@@ -41,6 +42,7 @@ class SimulatorSettings:
     topics: frozenset[str] | None = None
     token_updates_per_20_min: int = 4
     keeps_times: bool = False
+    keeps_bodies: int = 0
     workers: int = 1
     shares_ports: bool = False
     until_stdin_closes: bool = False

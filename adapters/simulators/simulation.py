@@ -106,6 +106,10 @@ class Simulation:
             ledger.count(ACCEPTED, self.servers[provider].received)
         return ledger
 
+    def bodies(self, provider: Provider) -> list[bytes]:
+        """Return the newest requests' bodies, oldest first; none in fast mode."""
+        return list(self._fronts[provider].bodies) if provider in self._fronts else []
+
     def disconnect(self, provider: Provider) -> None:
         """Reset every connection."""
         for connection in tuple(self.servers[provider].connections):
@@ -117,6 +121,7 @@ class Simulation:
             self.ledgers[provider].clear()
             self.books[provider].clear()
             if provider in self._fronts:
+                self._fronts[provider].bodies.clear()
                 await self.apply(provider, Faults())
         self.oauth.unavailable = False
 
@@ -129,16 +134,18 @@ class Simulation:
         return front.server
 
     def _make_front(self, name: Provider, tls: ssl.SSLContext) -> Front:
-        ledger, book = self.ledgers[name], self.books[name]
+        ledger, book, bodies = self.ledgers[name], self.books[name], self.settings.keeps_bodies
         if name == "fcm":
-            return Front(FcmSimulator(FcmRules(PROJECT_ID), ledger, book, self.bearers), ledger, tls)
+            fcm = FcmSimulator(FcmRules(PROJECT_ID), ledger, book, self.bearers)
+            return Front(fcm, ledger, tls, keeps_bodies=bodies)
         rules = ApnsRules(
             keys={KEY_ID: self.credentials.provider_key()},
             topics=self.settings.topics,
             sandbox=name == "sandbox",
             token_updates_per_20_min=self.settings.token_updates_per_20_min,
         )
-        return Front(ApnsSimulator(rules, ledger, book), ledger, tls, locks=rules.one_stream_first)
+        apns = ApnsSimulator(rules, ledger, book)
+        return Front(apns, ledger, tls, locks=rules.one_stream_first, keeps_bodies=bodies)
 
     async def _listen(self, name: Provider) -> None:
         if name in self._listening:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import cast
 
+from core.content.encryption import load_key
 from core.errors import InvalidRequest
 from core.model import Device, Environment, Provider
 from core.storage import DeviceRegistry
@@ -98,9 +99,8 @@ def _permission(told: int) -> int:
 
 
 def _public_key(key: bytes) -> bytes:
-    # All zeros is the point that gives every key exchange the same result: https://www.rfc-editor.org/rfc/rfc7748#section-6.1
-    if key and (len(key) != 32 or not any(key)):
-        raise InvalidRequest("device.encryption_key", f"must be an X25519 public key of 32 bytes, not {len(key)} bytes")
+    if key:
+        load_key("device.encryption_key", key)
     return key
 
 

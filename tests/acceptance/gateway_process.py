@@ -73,6 +73,7 @@ class Gateway:
 
     def configure(self, settings: str) -> None:
         """Write the settings."""
+        self.settings = settings
         data = json.dumps(str(self.directory / "data"))
         self.config.write_text(
             f'data_dir = {data}\n[server]\nlisten = "{self.address}"\ndrain_s = 3.0\n'

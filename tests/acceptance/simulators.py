@@ -27,9 +27,8 @@ class Simulators:
     def __init__(self, directory: Path) -> None:
         self.credentials: SimulatorCredentials = make_credentials(directory)
         with (directory / "simulators.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "adapters.simulators", str(directory)], stdout=log, stderr=log
-            )
+            words = [sys.executable, "-m", "adapters.simulators", str(directory), "--keep-bodies", "100"]
+            self._process = subprocess.Popen(words, stdout=log, stderr=log)
         deadline = time.monotonic() + _START_S
         while not (directory / PORTS_FILE).exists():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -62,6 +61,10 @@ class Simulators:
     def accepted(self, provider: Provider = "apns") -> int:
         """Return how many messages a provider accepted."""
         return self.ask(lambda client: client.summary(provider))["accepted"]
+
+    def bodies(self, provider: Provider = "apns") -> list[str]:
+        """Return the newest requests' bodies, oldest first."""
+        return self.ask(lambda client: client.bodies(provider))
 
     def arrivals(self, message_id: str) -> list[dict[str, str | int]]:
         """Return the accepted requests with this apns-id."""
