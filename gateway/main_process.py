@@ -26,7 +26,7 @@ from gateway.logs import get_logger
 from gateway.metric_families import write_worker_files
 from gateway.metrics_host import DeviceCensus, HostFigures, show_build
 from gateway.metrics_processes import ProcessTable
-from gateway.people_parts import prepare_people
+from gateway.people_parts import make_pages, prepare_people
 from gateway.pipeline.clock import SystemClock
 from gateway.pipeline.restore import restore_all
 from gateway.reload import Reloader
@@ -89,20 +89,24 @@ async def _supervise(settings: Settings, settings_path: Path, insecure: bool, wo
         return [sys.executable, "-m", "gateway", *words]
 
     metrics_dir = settings.data_dir / "metrics"
-    host = HostFigures(settings)
+    # Before the pages ask for the secret, which would make it.
+    _check_secret(settings.data_dir)
+    host, parts = HostFigures(settings), make_pages(settings, SystemClock())
 
     def reload() -> None:
         # Wrong ones are told by the workers, which go on as they are.
         with suppress(SettingsError):
             host.settings = load(settings_path, insecure=insecure)
+            parts.rules.replace(host.settings)
 
     supervisor = Supervisor(
         command, total, metrics_dir, prepare=lambda: prepare(settings), on_reload=reload,
         drain_s=settings.server.drain_s + 10.0,
     )  # fmt: skip
     census = _show_host(supervisor, host)
-    web = make_app(Exposition([supervisor.registry], metrics_dir), supervisor.checks, guard_of(settings))
-    async with WebListener(web, settings.web) as listener, census:
+    exposition, guard = Exposition([supervisor.registry], metrics_dir), guard_of(settings)
+    web = make_app(exposition, supervisor.checks, guard, parts.pages)
+    async with parts, WebListener(web, settings.web) as listener, census:
         listen = settings.server.listen
         get_logger("supervisor").info("starting", workers=workers, web_port=listener.port, listen=listen)
         return 0 if await supervisor.run() else 1

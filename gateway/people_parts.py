@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from adapters.hotstate import shared_file
 from adapters.people.changes import Resealed
@@ -26,6 +27,7 @@ from gateway.services.preferences import LinkMaker, Links, PreferenceServicer
 from gateway.services.users import UserServicer
 from gateway.settings.root import Settings
 from gateway.web.links import LinkSealer, SealedLinks
+from gateway.web.pages import Pages
 
 MARKS_FILE = "people"
 KEY_FILE = Path("keys") / "people.json"
@@ -88,6 +90,63 @@ def key_file(settings: Settings) -> Path:
     return settings.data_dir / KEY_FILE if named is None else Path(named)
 
 
+class PageBook:
+    """The file of users beside the workers, for the pages; opened when the first of them is asked for."""
+
+    def __init__(self, settings: Settings, rules: RuleShelf, clock: Clock) -> None:
+        self._settings = settings
+        self._rules = rules
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._opened: tuple[SqlitePeople, SqliteRegistry] | None = None
+
+    async def open(self) -> SqlitePeople:
+        """Return the file. Raises StoreFailure or Unavailable; the next call tries again."""
+        async with self._lock:
+            if self._opened is None:
+                registry = await SqliteRegistry.open(self._settings.data_dir)
+                try:
+                    self._opened = await open_store(self._settings, registry, self._rules, self._clock), registry
+                except BaseException:
+                    await registry.close()
+                    raise
+            return self._opened[0]
+
+    async def close(self) -> None:
+        """Write what is queued and let go of the file, if it was opened."""
+        async with self._lock:
+            if self._opened is not None:
+                people, registry = self._opened
+                self._opened = None
+                await people.close()
+                await registry.close()
+
+
+@dataclass(frozen=True, slots=True)
+class PageParts:
+    """What the supervisor has of users. pages: None where nobody outside could reach them."""
+
+    pages: Pages | None
+    rules: RuleShelf
+    book: PageBook
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self.book.close()
+
+
+def make_pages(settings: Settings, clock: Clock) -> PageParts:
+    """Make the pages of wallet users; opens nothing yet."""
+    rules = RuleShelf()
+    rules.replace(settings)
+    book = PageBook(settings, rules, clock)
+    if settings.web.public_url is None:
+        return PageParts(None, rules, book)
+    return PageParts(Pages(book.open, rules, link_sealer(settings), settings.web, clock), rules, book)
+
+
 def prepare_people(settings: Settings) -> None:
     """Make what workers find ready: keys, if none are named, and shared marks. Raises StoreFailure."""
     path = key_file(settings)
@@ -139,13 +198,18 @@ async def open_people(
     """Open the file of users and make the services on it. Raises StoreFailure or Unavailable."""
     rules = RuleShelf()
     rules.replace(settings)
-    shared = shared_file.shared_directory(settings.data_dir)
-    people = await SqlitePeople.open(
-        settings.data_dir, key_file(settings), registry, marks=ChangeMarks(shared_file.attach(shared / MARKS_FILE)),
-        spared=rules.spared, now_unix_ms=clock.unix_ms,
-    )  # fmt: skip
+    people = await open_store(settings, registry, rules, clock)
     recipients = SqliteRecipients(people, registry)
     return PeopleParts(
         people, recipients, rules, UserServicer(people, counts, scopes, clock),
         PreferenceServicer(people, recipients, rules, link_maker(settings), scopes, clock),
+    )  # fmt: skip
+
+
+async def open_store(settings: Settings, registry: SqliteRegistry, rules: RuleShelf, clock: Clock) -> SqlitePeople:
+    """Open the file of users, with the marks that all processes heed. Raises StoreFailure or Unavailable."""
+    shared = shared_file.shared_directory(settings.data_dir)
+    return await SqlitePeople.open(
+        settings.data_dir, key_file(settings), registry, marks=ChangeMarks(shared_file.attach(shared / MARKS_FILE)),
+        spared=rules.spared, now_unix_ms=clock.unix_ms,
     )  # fmt: skip

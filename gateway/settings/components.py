@@ -62,11 +62,13 @@ class WebSettings(Component):
     link_days: int = Field(default=60, ge=30, le=3_650)
     """How long links in messages work; the law of several countries wants 30 days at least."""
     link_key_file: CredentialFile | None = Field(default=None, examples=["keys/links"])
-    """Keys that sign links, one a line in 64 hex digits, newest first. Without it one made from the gateway's secret."""
+    """Keys that sign links, one a line in 64 hex digits, newest first; the gateway's own secret stands in."""
     proxied: bool = False
     """Whether the proxy in front is trusted to name the browser last in X-Forwarded-For, for rate limits."""
     channels: tuple[ChannelName, ...] = Field(default=("push", "sms", "email", "web_push", "in_app"), min_length=1)
     """Channels that the preference centre offers."""
+    app_names: Mapping[str, str] = Field(default={}, examples=[{"com.example.wallet": "Example Wallet"}])
+    """What the pages call each app; its id where none is named."""
     tls_cert_file: PublicFile | None = Field(default=None, examples=["tls/web.crt"])
     """PEM certificate chain."""
     tls_key_file: CredentialFile | None = Field(default=None, examples=["tls/web.key"])

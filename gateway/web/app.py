@@ -1,4 +1,4 @@
-"""The HTTP side: /metrics, /healthz and /readyz. With several workers the supervisor serves it for all of them."""
+"""The HTTP side: /metrics, /healthz, /readyz and users' pages. The supervisor serves it for all workers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from aiohttp import web
 
 from gateway.callers import CallerBook, PermissionDenied, Unauthenticated
 from gateway.web.exposition import Exposition
+from gateway.web.pages import MAX_BODY_BYTES, Pages
 
 Checks = Callable[[], Mapping[str, str]]
 EXPOSITION: web.AppKey[Exposition] = web.AppKey("exposition", Exposition)
@@ -18,19 +19,24 @@ GUARD: web.AppKey[CallerBook | None] = web.AppKey("guard")
 OK = "ok"
 
 
-def make_app(exposition: Exposition, checks: Checks, guard: CallerBook | None = None) -> web.Application:
+def make_app(
+    exposition: Exposition, checks: Checks, guard: CallerBook | None = None, pages: Pages | None = None
+) -> web.Application:
     """Return the application.
 
     checks: name -> "ok" or what is wrong; any that is not ok makes /readyz answer 503.
     guard: when other hosts can reach this, who may read /metrics and the single checks (Bearer key, read_metrics).
+    pages: of wallet users, open to whoever has a link.
     """
-    app = web.Application(client_max_size=4096)
+    app = web.Application(client_max_size=MAX_BODY_BYTES)
     app[EXPOSITION] = exposition
     app[CHECKS] = checks
     app[GUARD] = guard
     app.router.add_get("/metrics", metrics)
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
+    if pages is not None:
+        pages.add_to(app.router)
     app.on_response_prepare.append(_harden)
     return app
 

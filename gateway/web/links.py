@@ -111,8 +111,9 @@ class LinkSealer:
         expires, _, mac = proof[:128].partition(".")
         if not (expires.isascii() and expires.isdigit() and now_unix_ms < int(expires) * 1_000):
             return False
-        macs = [key.form_mac(token, content, expires) for key in self._keys]
-        return any([hmac.compare_digest(one.encode(), mac.encode()) for one in macs])
+        given = mac.encode("utf-8", "replace")
+        macs = [key.form_mac(token, content, expires).encode() for key in self._keys]
+        return any(hmac.compare_digest(one, given) for one in macs)
 
 
 class SealedLinks:
