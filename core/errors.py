@@ -7,6 +7,7 @@ PushError
 |   +-- UnknownNotification no notification has this id
 |   +-- UnknownUser         no user has this id
 |   +-- UnknownTemplate     no template has this id and version
+|   +-- UnknownErasure      nobody of this id was erased
 |   +-- ContentRefused      a provider would not take this content
 +-- Failure                 nothing wrong with the request
     +-- Overloaded          a bounded resource is full; retry later
@@ -57,6 +58,10 @@ class UnknownUser(Refusal):
 
 class UnknownTemplate(Refusal):
     """No template of the app has this id, or not this version."""
+
+
+class UnknownErasure(Refusal):
+    """No user of the app with this id was erased, or the proof is past retention."""
 
 
 class ContentRefused(Refusal):

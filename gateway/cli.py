@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import typer
 
 from gateway.commands import (
+    audit,
     config,
     demo,
     devices,
@@ -16,6 +17,7 @@ from gateway.commands import (
     keys,
     monitoring,
     preferences,
+    privacy,
     receipts,
     send,
     serve,
@@ -55,10 +57,12 @@ app.command("top")(top.top)
 app.add_typer(devices.app)
 app.add_typer(users.app)
 app.add_typer(preferences.app)
+app.add_typer(privacy.app)
 app.add_typer(holds.app)
 app.add_typer(templates.app)
 app.add_typer(config.app)
 app.add_typer(keys.app)
+app.add_typer(audit.app)
 app.add_typer(monitoring.app)
 app.command("worker", hidden=True)(worker.worker)
 

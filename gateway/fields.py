@@ -14,6 +14,7 @@ _APNS = int(Provider.APNS)
 _UNSAFE_SCHEMES = frozenset({"javascript", "data", "vbscript", "file"})
 _FCM_TOKEN = re.compile(r"[A-Za-z0-9_:\-.=%/+,]{1,4096}")
 _HEADER = re.compile(r"[!-~]*")
+_MAX_NUMBER = (1 << 63) - 1
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
@@ -89,6 +90,15 @@ def check_token(field: str, token: str, provider: int) -> str:
     if not _FCM_TOKEN.fullmatch(token):
         raise InvalidRequest(field, "an FCM token is 1 to 4,096 of A-Z a-z 0-9 _ : - . = % / + ,")
     return token
+
+
+def before_number(field: str, token: str) -> int:
+    """Return the line's number that a page token holds, 0 for an empty one. Raises InvalidRequest."""
+    if not token:
+        return 0
+    if not (token.isascii() and token.isdigit() and 0 < int(token[:20]) <= _MAX_NUMBER):
+        raise InvalidRequest(field, "must be one from an earlier answer")
+    return int(token)
 
 
 def timestamp_unix_ms(field: str, stamp: Stamp) -> int:

@@ -14,20 +14,31 @@ from grpc_reflection.v1alpha import reflection
 
 from gateway.interceptors import CallInterceptor
 from gateway.peers import socket_of
+from gateway.privacy.auditing import AuditInterceptor
 from gateway.services.delivery import DeliveryServicer
 from gateway.services.devices import DeviceServicer
 from gateway.services.policy import PolicyServicer
 from gateway.services.preferences import PreferenceServicer
+from gateway.services.privacy import PrivacyServicer
 from gateway.services.templates import TemplateServicer
 from gateway.services.users import UserServicer
 from gateway.services.workers import WorkerServicer
 from gateway.settings.components import ServerSettings
 from protos.walletpush.internal.v1.worker_pb2_grpc import add_WorkerServiceServicer_to_server
-from protos.walletpush.v1 import delivery_pb2, device_pb2, policy_pb2, preference_pb2, template_pb2, user_pb2
+from protos.walletpush.v1 import (
+    delivery_pb2,
+    device_pb2,
+    policy_pb2,
+    preference_pb2,
+    privacy_pb2,
+    template_pb2,
+    user_pb2,
+)
 from protos.walletpush.v1.delivery_pb2_grpc import add_DeliveryServiceServicer_to_server
 from protos.walletpush.v1.device_pb2_grpc import add_DeviceServiceServicer_to_server
 from protos.walletpush.v1.policy_pb2_grpc import add_PolicyServiceServicer_to_server
 from protos.walletpush.v1.preference_pb2_grpc import add_PreferenceServiceServicer_to_server
+from protos.walletpush.v1.privacy_pb2_grpc import add_PrivacyServiceServicer_to_server
 from protos.walletpush.v1.template_pb2_grpc import add_TemplateServiceServicer_to_server
 from protos.walletpush.v1.user_pb2_grpc import add_UserServiceServicer_to_server
 
@@ -37,7 +48,8 @@ USERS = user_pb2.DESCRIPTOR.services_by_name["UserService"].full_name
 PREFERENCES = preference_pb2.DESCRIPTOR.services_by_name["PreferenceService"].full_name
 TEMPLATES = template_pb2.DESCRIPTOR.services_by_name["TemplateService"].full_name
 POLICY = policy_pb2.DESCRIPTOR.services_by_name["PolicyService"].full_name
-_SERVICES = (DELIVERY, DEVICES, USERS, PREFERENCES, TEMPLATES, POLICY, "")
+PRIVACY = privacy_pb2.DESCRIPTOR.services_by_name["PrivacyService"].full_name
+_SERVICES = (DELIVERY, DEVICES, USERS, PREFERENCES, TEMPLATES, POLICY, PRIVACY, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +62,20 @@ class Services:
     preferences: PreferenceServicer
     templates: TemplateServicer
     policy: PolicyServicer
+    privacy: PrivacyServicer
 
 
 class PublicServer:
     """What callers connect to; several workers share the port by SO_REUSEPORT."""
 
     def __init__(
-        self, settings: ServerSettings, interceptor: CallInterceptor, services: Services
+        self, settings: ServerSettings, interceptor: CallInterceptor, audit: AuditInterceptor, services: Services
     ) -> None:
         self._settings = settings
         self._server = grpc.aio.server(
-            interceptors=[interceptor], options=_options(settings), maximum_concurrent_rpcs=settings.max_concurrent_rpcs
-        )
+            interceptors=[interceptor, audit], options=_options(settings),
+            maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
+        )  # fmt: skip
         self._health = HealthServicer()
         add_DeliveryServiceServicer_to_server(services.delivery, self._server)  # type: ignore[no-untyped-call]
         add_DeviceServiceServicer_to_server(services.devices, self._server)  # type: ignore[no-untyped-call]
@@ -69,6 +83,7 @@ class PublicServer:
         add_PreferenceServiceServicer_to_server(services.preferences, self._server)  # type: ignore[no-untyped-call]
         add_TemplateServiceServicer_to_server(services.templates, self._server)  # type: ignore[no-untyped-call]
         add_PolicyServiceServicer_to_server(services.policy, self._server)  # type: ignore[no-untyped-call]
+        add_PrivacyServiceServicer_to_server(services.privacy, self._server)  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (*_SERVICES[:-1], health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
@@ -104,8 +119,8 @@ class PublicServer:
 class WorkerSocket:
     """What the siblings and the supervisor of one worker connect to."""
 
-    def __init__(self, run_dir: Path, number: int, servicer: WorkerServicer) -> None:
-        self._server = grpc.aio.server()
+    def __init__(self, run_dir: Path, number: int, audit: AuditInterceptor, servicer: WorkerServicer) -> None:
+        self._server = grpc.aio.server(interceptors=[audit])
         add_WorkerServiceServicer_to_server(servicer, self._server)  # type: ignore[no-untyped-call]
         address = socket_of(run_dir, number)
         # A killed worker leaves its socket file behind.

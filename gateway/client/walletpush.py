@@ -16,6 +16,7 @@ from gateway.client.following import Follower
 from gateway.client.options import Batching, FlowControl, Retry, Tls
 from gateway.client.outbox import Outbox
 from gateway.client.preferences import Preferences
+from gateway.client.privacy import Privacy
 from gateway.client.retrying import pause_s, retrying
 from gateway.client.stream import Stream
 from gateway.client.templates import Templates
@@ -65,6 +66,7 @@ class Walletpush:
         self.templates = Templates(self._channel, self._call)
         self.users = Users(self._channel, self._call, self._metadata, retry)
         self.preferences = Preferences(self._channel, self._call)
+        self.privacy = Privacy(self._channel, self._call, self._metadata, retry)
         self._outbox = Outbox(batching, flow_control, retry)
         self._stream = Stream(self._channel, self._metadata, self._outbox, retry)
         self._sender: asyncio.Task[None] | None = None

@@ -21,7 +21,7 @@ from gateway.convert_preferences import (
     to_suppression,
     to_window,
 )
-from gateway.fields import bounded, required
+from gateway.fields import before_number, bounded, required
 from gateway.interceptors import Context
 from gateway.pipeline.clock import Clock
 from gateway.receipts import to_timestamp
@@ -31,7 +31,6 @@ from protos.walletpush.v1.preference_pb2_grpc import PreferenceServiceServicer
 
 _DEFAULT_PAGE = 100
 _MAX_PAGE = 1_000
-_MAX_NUMBER = (1 << 63) - 1
 
 
 class PreferenceBook(PreferenceStore, Protocol):
@@ -115,7 +114,8 @@ class PreferenceServicer(PreferenceServiceServicer):
         if not 0 <= request.page_size <= _MAX_PAGE:
             raise InvalidRequest("page_size", f"must lie between 0 and {_MAX_PAGE:,}")
         limit = request.page_size or _DEFAULT_PAGE
-        lines = await self._store.history(rules.app, user_id, _before(request.page_token), limit + 1)
+        before = before_number("page_token", request.page_token)
+        lines = await self._store.history(rules.app, user_id, before, limit + 1)
         more = str(lines[limit - 1][0]) if len(lines) > limit else ""
         return pb.ListConsentHistoryResponse(
             consents=[from_consent(consent) for _, consent in lines[:limit]], next_page_token=more
@@ -185,11 +185,3 @@ class PreferenceServicer(PreferenceServiceServicer):
         caller = current_caller.get()
         caller.require("manage_users")
         return self._rules[require_app(self._scopes.of(caller), "app", app)]
-
-
-def _before(token: str) -> int:
-    if not token:
-        return 0
-    if not (token.isascii() and token.isdigit() and 0 < int(token[:20]) <= _MAX_NUMBER):
-        raise InvalidRequest("page_token", "must be one from an earlier answer")
-    return int(token)

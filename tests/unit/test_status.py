@@ -19,6 +19,7 @@ CASES: list[tuple[errors.PushError, grpc.StatusCode, str]] = [
     (errors.UnknownNotification("n1"), Code.NOT_FOUND, "UNKNOWN_NOTIFICATION"),
     (errors.UnknownTemplate("t1"), Code.NOT_FOUND, "UNKNOWN_TEMPLATE"),
     (errors.UnknownUser("u1"), Code.NOT_FOUND, "UNKNOWN_USER"),
+    (errors.UnknownErasure("u1"), Code.NOT_FOUND, "UNKNOWN_ERASURE"),
     (errors.ContentRefused("PayloadTooLarge", "5000 bytes"), Code.INVALID_ARGUMENT, "CONTENT_REFUSED"),
     (errors.Overloaded("pending", 1500), Code.RESOURCE_EXHAUSTED, "OVERLOADED"),
     (errors.Unavailable("draining"), Code.UNAVAILABLE, "UNAVAILABLE"),
