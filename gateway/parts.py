@@ -10,6 +10,7 @@ from core.dedup import DedupWindow
 from core.hashing import SipHash
 from core.token_buckets import TokenBuckets
 from gateway.channels import ChannelMaker
+from gateway.erasure.eraser import UserEraser
 from gateway.interceptors import CallInterceptor
 from gateway.metrics import Metrics
 from gateway.peers import Peers
@@ -65,6 +66,7 @@ class Parts:
     people: PeopleParts
     policy: PolicyParts
     privacy: PrivacyParts
+    eraser: UserEraser
     siblings: WorkerServicer
     buckets: TokenBuckets
     dedup: DedupWindow

@@ -37,7 +37,7 @@ from gateway.interceptors import CallInterceptor
 from gateway.metrics import Metrics
 from gateway.parts import Parts
 from gateway.peers import Peers
-from gateway.people_parts import open_people
+from gateway.people_parts import PeopleParts, open_people
 from gateway.pipeline.admission import Admission
 from gateway.pipeline.archive import Archive
 from gateway.pipeline.cancel import Canceller
@@ -60,7 +60,7 @@ from gateway.pipeline.settle import Settler
 from gateway.pipeline.underway import Underway
 from gateway.policy_parts import PolicyParts, Ways, open_policy
 from gateway.privacy.auditing import HOST, AuditInterceptor
-from gateway.privacy_parts import NoEraser, Stores, open_privacy
+from gateway.privacy_parts import Stores, open_privacy
 from gateway.scopes import Scopes
 from gateway.secret import load_secret
 from gateway.server import PublicServer, Services, WorkerSocket
@@ -200,8 +200,9 @@ async def assemble(settings: Settings, number: int, tasks: asyncio.TaskGroup, *,
     policy = await open_policy(settings, people, base.counters, hashes, scopes, _ways(base, sending))
     taking = _wire_taking(base, sending, policy, scopes, tasks)
     tracking = Tracking(archive=taking.archive, canceller=taking.canceller, peers=peers, scopes=scopes, number=number)
+    erasure = await _open_erasure(base, sending, taking, policy, people, moves, peers)
     privacy = await open_privacy(
-        settings, base.secret, Stores(people, base.registry, base.counters), NoEraser(), scopes, base.clock
+        settings, base.secret, Stores(people, base.registry, base.counters), erasure.eraser, scopes, base.clock
     )
     audit, host_audit = AuditInterceptor(privacy.auditor), AuditInterceptor(privacy.auditor, lambda: HOST)
     interceptor = CallInterceptor(CallerBook(settings.callers), base.metrics, base.tracer)
@@ -218,22 +219,21 @@ async def assemble(settings: Settings, number: int, tasks: asyncio.TaskGroup, *,
         reviver=taking.reviver, tracking=tracking, peers=peers, interceptor=interceptor, metrics=base.metrics,
         socket=WorkerSocket(settings.data_dir / "run", number, host_audit, siblings), clock=base.clock,
         delivery=delivery, devices=devices, siblings=siblings, buckets=base.buckets, dedup=base.dedup,
-        tags=base.secret.derive("tags"), privacy=privacy,
+        tags=base.secret.derive("tags"), privacy=privacy, eraser=erasure.eraser,
         tracer=base.tracer, people=people, policy=policy, rechecker=taking.rechecker,
         server=PublicServer(settings.server, interceptor, audit, services) if listening else None,
     )  # fmt: skip
 
 
 async def _open_erasure(
-    base: _Base, sending: _Sending, taking: _Taking, policy: PolicyParts, holdings: Holdings
-) -> ErasureParts:
+    base: _Base, sending: _Sending, taking: _Taking, policy: PolicyParts, people: PeopleParts,
+    moves: CounterMoves, peers: Peers,
+) -> ErasureParts:  # fmt: skip
+    holdings = Holdings(base.settings.data_dir, people.people, base.registry, moves, peers)
     pipeline = Pipeline(
-        base.journal, base.underway, taking.schedule, taking.reviver, sending.settler, sending.queue, sending.retries,
-        policy,
-    )  # fmt: skip
-    return await open_erasure(
-        pipeline, holdings, journal_options(base.settings), base.secret, base.metrics, base.clock
+        base.journal, base.underway, taking.schedule, taking.reviver, sending, policy.deferrals, policy.gates
     )
+    return await open_erasure(pipeline, holdings, journal_options(base.settings), base.secret, base.metrics, base.clock)
 
 
 def _ways(base: _Base, sending: _Sending) -> Ways:

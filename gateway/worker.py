@@ -82,6 +82,8 @@ class Worker:
             "observe": Observer(parts).run(),
             "watch": LoopWatch(parts.metrics).run(),
         }
+        if parts.number == 0:
+            found["erasures"] = parts.eraser.run()
         if self._reports is not None:
             found["report"] = self._reports.send_forever(self.checks)
         return found
@@ -110,6 +112,7 @@ class Worker:
     async def _close(self) -> None:
         parts = self.parts
         await parts.socket.stop()
+        await parts.eraser.close()
         await parts.peers.close()
         await parts.channels.close()
         parts.archive.close()

@@ -36,9 +36,8 @@ erasures = Table(
 # The compilers ask for a dialect instance; no database is spoken to here.
 ERASURES = Schema(
     "record of erasures", application_id=0x57504552, version=1, migrations={},
-    create=tuple(
-        str(one.compile(dialect=sqlite.dialect()))
-        for table in metadata.sorted_tables
-        for one in (CreateTable(table), *map(CreateIndex, table.indexes))
+    create=(
+        *(str(CreateTable(table).compile(dialect=sqlite.dialect())) for table in metadata.sorted_tables),
+        *(str(CreateIndex(index).compile(dialect=sqlite.dialect())) for index in erasures.indexes),
     ),
 )  # fmt: skip

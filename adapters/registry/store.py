@@ -98,6 +98,7 @@ class RegistryStore:
         if not any(isinstance(item, Erase) for item in items):
             return results
         with mapped_errors(self._path), closing(self._engine.raw_connection()) as pooled:
+            assert isinstance(pooled.driver_connection, sqlite3.Connection)
             emptied = forget_deleted(pooled.driver_connection)
         if emptied:
             return results

@@ -107,8 +107,7 @@ class LocalErasure:
             found = self._queue.find(subject.app, tokens, start, _STRIDE)
             waiting = [one for one in found if self._queue.take_out(one) or self._retries.take_out(one)]
             if waiting:
-                self._settler.end_held(waiting, DeliveryState.CANCELLED, ERASED)
-                self._queue.free(waiting)
+                self._settler.end_stopped(waiting, DeliveryState.CANCELLED, ERASED)
             count += len(waiting)
             on_the_wire += len(found) - len(waiting)
             start += _STRIDE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from adapters.erasures.sqlite import SqliteErasures
 from adapters.journal.options import JournalOptions
@@ -13,18 +14,34 @@ from adapters.registry.sqlite import SqliteRegistry
 from core.hashing import SipHash
 from gateway.count_moves import CounterMoves
 from gateway.erasure.eraser import UserEraser
-from gateway.erasure.local import LocalErasure
+from gateway.erasure.local import LocalErasure, Releasing
 from gateway.erasure.workers import HostWorkers
 from gateway.metrics import Metrics
 from gateway.peers import Peers
 from gateway.pipeline.clock import Clock
+from gateway.pipeline.deferral import Deferrals
 from gateway.pipeline.queue import DeliveryQueue
 from gateway.pipeline.retries import RetryWheel
 from gateway.pipeline.revival import Reviver
 from gateway.pipeline.schedule import Schedule
 from gateway.pipeline.settle import Settler
 from gateway.pipeline.underway import Underway
-from gateway.policy_parts import PolicyParts
+
+
+class Sending(Protocol):
+    """From the lanes to the providers and back."""
+
+    @property
+    def settler(self) -> Settler:
+        """What ends deliveries."""
+
+    @property
+    def queue(self) -> DeliveryQueue:
+        """The lanes."""
+
+    @property
+    def retries(self) -> RetryWheel:
+        """What waits between attempts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +52,9 @@ class Pipeline:
     underway: Underway
     schedule: Schedule
     reviver: Reviver
-    settler: Settler
-    queue: DeliveryQueue
-    retries: RetryWheel
-    policy: PolicyParts
+    sending: Sending
+    deferrals: Deferrals
+    gates: Releasing
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +83,8 @@ async def open_erasure(
     hasher = secret.derive("devices")
     local = LocalErasure(
         journal=pipeline.journal, underway=pipeline.underway, schedule=pipeline.schedule, reviver=pipeline.reviver,
-        settler=pipeline.settler, queue=pipeline.queue, retries=pipeline.retries, deferrals=pipeline.policy.deferrals,
-        gates=pipeline.policy.gates, hasher=hasher, clock=clock,
+        settler=pipeline.sending.settler, queue=pipeline.sending.queue, retries=pipeline.sending.retries,
+        deferrals=pipeline.deferrals, gates=pipeline.gates, hasher=hasher, clock=clock,
     )  # fmt: skip
     workers = HostWorkers(
         data_dir=holdings.data_dir, number=pipeline.journal.number, own=local, peers=holdings.peers, options=options,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 
 from core.content.message import Content
 from core.delivery import Notification, assign_place
@@ -12,6 +11,7 @@ from core.model import DeliveryState, NotificationState, PushType
 from core.notification_id import make_id
 from core.storage import Journal, JournalRecovery, PartlyFinished
 from gateway.convert import to_notification
+from gateway.erasure.subject import ERASED, is_husk
 from gateway.frames import Frame, parse_frame, split_frame
 from gateway.logs import get_logger
 from gateway.metrics import Metrics
@@ -121,7 +121,7 @@ class Reviver:
             # Judged at its own time: a lifetime that has ended since is the dispatcher's to find.
             notification = to_notification(parsed.message, scope, parsed.accepted_unix_ms)
         except InvalidRequest:
-            self._end([self._placed(self._husk(parsed), segment, index, accepted_unix_ms)])
+            self._end(self._placed(self._husk(parsed), segment, index, accepted_unix_ms), is_husk(parsed.message))
             return None
         return self._placed(notification, segment, index, accepted_unix_ms)
 
@@ -145,7 +145,10 @@ class Reviver:
         at = parsed.accepted_unix_ms
         return Notification(parsed.tenant, app, "", 0, PushType.ALERT, b"", at, 0, at, *tags, (), (), None)
 
-    def _end(self, notifications: Iterable[Notification]) -> None:
-        husks = list(notifications)
-        self._underway.add(husks)
-        self._settler.end(husks, DeliveryState.FAILED, _REFUSED)
+    def _end(self, husk: Notification, erased: bool) -> None:
+        self._underway.add([husk])
+        if erased:
+            # The worker died between taking the user out of the journal and ending what was for them alone.
+            self._settler.end([husk], DeliveryState.CANCELLED, ERASED)
+        else:
+            self._settler.end([husk], DeliveryState.FAILED, _REFUSED)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import cast
 
 from core.errors import PushError
+from gateway.erasure.local import LocalErasure
+from gateway.erasure.subject import Subject
 from gateway.interceptors import Context
 from gateway.pipeline.cancel import Canceller
 from gateway.pipeline.retire import Retirer
@@ -18,10 +20,11 @@ from protos.walletpush.internal.v1.worker_pb2_grpc import WorkerServiceServicer
 class WorkerServicer(WorkerServiceServicer):
     """Trusts who can open the socket: it lies in a directory of the gateway's own user."""
 
-    def __init__(self, canceller: Canceller, scopes: Scopes, retirer: Retirer) -> None:
+    def __init__(self, canceller: Canceller, scopes: Scopes, retirer: Retirer, erasure: LocalErasure) -> None:
         self._canceller = canceller
         self._scopes = scopes
         self._retirer = retirer
+        self._erasure = erasure
 
     def set_scopes(self, scopes: Scopes) -> None:
         """Take new apps after a reload."""
@@ -47,3 +50,12 @@ class WorkerServicer(WorkerServiceServicer):
         elif request.action == pb.HOLD_ACTION_FORGET:
             self._retirer.forget(request.app)
         return pb.HoldsResponse(held_tokens=held)
+
+    async def Erase(self, request: pb.EraseRequest, context: Context) -> pb.EraseResponse:  # noqa: N802
+        """Erase a user from this worker."""
+        devices = frozenset((int(one.provider), one.token) for one in request.devices)
+        try:
+            counts = await self._erasure.erase(Subject(request.app, request.user_id, devices))
+        except PushError as error:
+            await abort(cast(Abortable, context), error)
+        return pb.EraseResponse(removed_counts=counts)
