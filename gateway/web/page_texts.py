@@ -116,7 +116,7 @@ BOTH: Final[Mapping[str, tuple[str, str]]] = {
     "lock_FULL": ("Show everything", "显示全部内容"),
     "often_title": ("Too many?", "打扰太多？"),
     "often": ("It is too many: send me less advertising", "信息太多，请减少营销信息"),
-    "often_cap": ("At most so many a week at present:", "目前每周最多发送的营销信息条数："),
+    "often_cap": ("At present you get at most {n} of them a week.", "目前每周最多向您发送 {n} 条营销信息。"),
     "save": ("Save", "保存"),
     "saved": ("Your settings are saved.", "您的设置已保存。"),
     "unchanged": ("Your settings are as before.", "设置没有变化。"),

@@ -49,7 +49,7 @@ def every_zone(language: str) -> tuple[Zone, ...]:
     assert tag is not None
     locale = babel_locale(tag)
     found = (
-        Zone(name, f"{get_timezone_location(name, locale=locale)} ({name})")
+        Zone(name, get_timezone_location(name, locale=locale))
         for name, territory in _TERRITORIES.items()
         if is_zone(name) and not territory.isdigit()
     )
