@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple
@@ -32,6 +33,10 @@ class VendorHours(NamedTuple):
 # vivo takes marketing between 07:00 and 23:00 only. Source: vivo's message classification rules.
 VIVO_HOURS = VendorHours("vivo", QuietWindow(23 * 60, 7 * 60))
 NIGHT = QuietWindow(22 * 60, 8 * 60)
+SUMMARY_TEXTS = {
+    "en": ("Wallet", "You have {count} new messages. Open the app to read them."),
+    "zh": ("钱包", "您有 {count} 条新消息，请打开应用查看。"),
+}
 _ONE_TO_THREE = AdaptiveWeek()
 
 
@@ -45,7 +50,8 @@ class AppRules:
 
     never_quiet: service categories that quiet hours do not hold; with service_is_quiet False none is held. jitter_s:
     over how long what quiet hours held back is spread. max_cap_wait_s: what a cap would defer for longer is suppressed.
-    wording_versions: of the opt-in's wording, which a consent may name; none: any.
+    wording_versions: of the opt-in's wording, which a consent may name; none: any. summary_texts: headline and text of
+    what stands for a backlog, with {count} for how many it was, by locale or language; the first for all others.
     """
 
     app: str
@@ -65,6 +71,7 @@ class AppRules:
     adaptive: AdaptiveWeek = _ONE_TO_THREE
     max_cap_wait_s: int = 2 * 86_400
     wording_versions: tuple[str, ...] = ()
+    summary_texts: Mapping[str, tuple[str, str]] = field(default_factory=lambda: dict(SUMMARY_TEXTS))
 
     def category(self, name: str) -> Category | None:
         """Return the category of this name."""

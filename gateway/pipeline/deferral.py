@@ -15,16 +15,22 @@ _MAX_WAIT_S = 3_600.0
 
 
 class Deferred:
-    """One user of a notification that waits. device: only this one of the user's waits; None for all."""
+    """One user of a notification that waits. device: only this one of the user's waits; None for all.
 
-    __slots__ = ("device", "due_s", "gone", "notification", "user_id")
+    total: how many messages it stands for, as a summary of a backlog.
+    """
 
-    def __init__(self, notification: Notification, user_id: str, due_s: int, device: UserDevice | None) -> None:
+    __slots__ = ("device", "due_s", "gone", "notification", "total", "user_id")
+
+    def __init__(
+        self, notification: Notification, user_id: str, due_s: int, device: UserDevice | None, total: int = 1
+    ) -> None:
         self.notification = notification
         self.user_id = user_id
         self.due_s = due_s
         self.device = device
         self.gone = False
+        self.total = total
 
 
 OnDue = Callable[[list[Deferred]], Awaitable[None]]

@@ -154,7 +154,7 @@ class GatedPlanner:
         owners: list[tuple[Pair, Decision]] = []
         for pair, recipient, decision in zip(pairs, recipients, decisions, strict=True):
             if self._passed(pair, decision):
-                made = [Copy(pair.notification, recipient, device) for device in decision.devices]
+                made = [Copy(pair.notification, recipient, device, pair.total) for device in decision.devices]
                 copies += made
                 owners += [(pair, decision)] * len(made)
         contents = self._personal.contents(copies, people.rules, people.templates, now_unix_ms)
@@ -183,7 +183,8 @@ class GatedPlanner:
 
     def _messages(self, pairs: Sequence[Pair], people: People) -> list[Message]:
         made: dict[Notification, Message] = {}
-        for notification, _, _ in pairs:
+        for pair in pairs:
+            notification = pair.notification
             if notification not in made:
                 made[notification] = message_of(notification, people.rules, people.templates)
         return [made[pair.notification] for pair in pairs]
@@ -199,7 +200,7 @@ class GatedPlanner:
             return False
         notification.open_deliveries += len(decision.devices) + len(decision.held) - 1
         for held in decision.held:
-            one = Pair(notification, pair.user_id, held.device)
+            one = Pair(notification, pair.user_id, held.device, pair.total)
             if held.verdict is Verdict.DEFER:
                 self._defer(one, held.until_unix_ms, held.reason)
             else:
@@ -218,7 +219,7 @@ class GatedPlanner:
 
     def _defer(self, pair: Pair, until_unix_ms: int, reason: str) -> None:
         due_s = -(-until_unix_ms // 1_000)
-        self._deferrals.add(Deferred(pair.notification, pair.user_id, due_s, pair.device))
+        self._deferrals.add(Deferred(pair.notification, pair.user_id, due_s, pair.device, pair.total))
         self._metrics.deferred(pair.notification.klass, reason, 1)
 
     def _deliveries(
@@ -249,7 +250,7 @@ class GatedPlanner:
             return None
         tally = Tally(self._policies[notification.app], counts, len(decision.devices))
         if held:
-            tally.single = pair.device is not None
+            tally.single, tally.total = pair.device is not None, pair.total
             tally.hold(pair.user_id, marks[pair.user_id], decision.awake_until_unix_ms, self._clock.unix_ms())
         return tally
 
@@ -305,8 +306,9 @@ class GatedPlanner:
         kept = collapse([_due(one) for one in live], rules.backlog)
         for group in kept:
             self._end([_pair(live[place]) for place in group.others], DeliveryState.SUPPRESSED, COLLAPSED)
-        self.release(one.notification for one in entries if one not in due)
-        return [_pair(live[group.place]) for group in kept]
+        self.release(one.notification for one in entries[len(due) :])
+        summed = rules.backlog is Backlog.SUMMARY
+        return [_pair(live[group.place], group.total if summed else 1) for group in kept]
 
     def _end(self, pairs: Sequence[Pair], state: DeliveryState, reason: str) -> None:
         """Give each pair a receipt: the device's where one is meant, else one under the user's keyed hash."""
@@ -353,15 +355,16 @@ def message_of(notification: Notification, rules: AppRules, templates: Templates
     return Message(notification.id, klass, category, notification.expires_unix_ms, tags=tags)
 
 
-def _pair(entry: Deferred) -> Pair:
-    return Pair(entry.notification, entry.user_id, entry.device)
+def _pair(entry: Deferred, total: int = 1) -> Pair:
+    return Pair(entry.notification, entry.user_id, entry.device, total)
 
 
 def _due(entry: Deferred) -> DueMessage:
     one = entry.notification
     category = one.purpose.category if one.purpose is not None else ""
     group = f"key {one.collapse_id.decode('latin-1')}" if one.collapse_given else f"category {category}"
-    return DueMessage(entry.user_id, NotificationClass(one.klass), group, one.accepted_unix_ms)
+    klass = NotificationClass(one.klass)
+    return DueMessage(entry.user_id, klass, group, one.accepted_unix_ms, one.id, entry.total)
 
 
 def _by_app(notifications: Iterable[Notification]) -> dict[str, list[Notification]]:

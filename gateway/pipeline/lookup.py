@@ -29,11 +29,12 @@ T = TypeVar("T")
 
 
 class Pair(NamedTuple):
-    """A notification for one user. device: only for this one of theirs."""
+    """A notification for one user. device: only for this one of theirs. total: how many it stands for, as a summary."""
 
     notification: Notification
     user_id: str
     device: UserDevice | None = None
+    total: int = 1
 
 
 class People(NamedTuple):

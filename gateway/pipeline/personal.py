@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from core.content.encryption import GenericText, load_key, sealed, veiled
 from core.content.message import Content
@@ -19,6 +19,7 @@ from core.policy.rules import AppRules
 from gateway.logs import get_logger
 from gateway.pipeline.routes import Route
 
+T = TypeVar("T")
 TEMPLATE_ERROR = "TEMPLATE_ERROR"
 Templates = Mapping[tuple[str, str, int], CompiledTemplate | None]
 Parts = tuple[bytes, object] | ContentRefused
@@ -35,16 +36,16 @@ class Veil:
 
     def text(self, locale: str) -> GenericText:
         """Return the text nearest to a locale."""
-        language = locale.partition("-")[0]
-        return self.texts.get(locale) or self.texts.get(language) or next(iter(self.texts.values()))
+        return nearest(self.texts, locale)
 
 
 class Copy(NamedTuple):
-    """One notification for one device of one user."""
+    """One notification for one device of one user. total: how many it stands for, as a summary."""
 
     notification: Notification
     recipient: Recipient
     device: UserDevice
+    total: int = 1
 
 
 class Personal:
@@ -81,6 +82,9 @@ class Personal:
                     said[place] = self._failed(copies[place], rendered)
                 else:
                     said[place] = rendered.content(copies[place].notification.content)
+        for place, one in enumerate(copies):
+            if one.total > 1 and rules.summary_texts:
+                said[place] = _summary(one, rules)
         veil = self._veils.get(rules.app)
         done = [one or ContentRefused("INTERNAL", "no content") for one in said]
         return done if veil is None else [_veiled(*pair, veil) for pair in zip(copies, done, strict=True)]
@@ -92,6 +96,11 @@ class Personal:
             notification=copy.notification.id.hex(),
         )  # fmt: skip
         return ContentRefused(TEMPLATE_ERROR, f"{failure.field}: {failure.why}")
+
+
+def nearest(texts: Mapping[str, T], locale: str) -> T:
+    """Return the text of a locale, else of its language, else the first."""
+    return texts.get(locale) or texts.get(locale.partition("-")[0]) or next(iter(texts.values()))
 
 
 def payload_of(route: Route, notification: Notification, content: Content) -> Parts:
@@ -113,6 +122,12 @@ def reader_of(recipient: Recipient, device: UserDevice, rules: AppRules) -> Read
         recipient.currency or rules.currency,
         privacy_of(recipient.lock_screen, Privacy(rules.lock_screen)),
     )
+
+
+def _summary(copy: Copy, rules: AppRules) -> Content:
+    title, body = nearest(rules.summary_texts, reader_of(copy.recipient, copy.device, rules).locale)
+    title, body = (text.replace("{count}", str(copy.total)) for text in (title, body))
+    return Content(title, body)
 
 
 def _item(copy: Copy, rules: AppRules) -> RenderItem:

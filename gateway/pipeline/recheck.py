@@ -126,10 +126,11 @@ class Rechecker:
         found = await self._lookup.owners(app, [self._target(one) for one in singles]) if singles else {}
         pairs = []
         for case in cases:
-            pair = Pair(case.notification, case.tally.user_id)
+            pair = Pair(case.notification, case.tally.user_id, None, case.tally.total)
             if case.tally.single:
                 target = self._target(case.deliveries[0])
-                pair = Pair(pair.notification, *found.get((target.provider, target.token), ("", UserDevice(target))))
+                owner, device = found.get((target.provider, target.token), ("", UserDevice(target)))
+                pair = pair._replace(user_id=owner, device=device)
             pairs.append(pair)
         people = await self._lookup.people(app, pairs)
         for place in range(0, len(cases), _STRIDE):
@@ -222,12 +223,12 @@ class Rechecker:
             one.tally = None
         self._queue.free([one])
         due_s = -(-wait.until_unix_ms // 1_000)
-        self._deferrals.add(Deferred(notification, wait.pair.user_id, due_s, wait.pair.device))
+        self._deferrals.add(Deferred(notification, wait.pair.user_id, due_s, wait.pair.device, wait.pair.total))
         self._metrics.deferred(notification.klass, wait.reason, 1)
 
     def _pair_of(self, pair: Pair, one: Delivery, device: UserDevice | None) -> Pair:
         """Return the pair for one delivery: its device alone, as the others of the user may have heard."""
-        return Pair(one.notification, pair.user_id, pair.device or device or UserDevice(self._target(one)))
+        return pair._replace(device=pair.device or device or UserDevice(self._target(one)))
 
     def _target(self, one: Delivery) -> Target:
         return Target(Provider(one.provider), one.token, self._routes[one.route].environment, one.registered_unix_ms)

@@ -16,11 +16,13 @@ class Tally:
     """A user's share of one message: one count for all their devices, and the devices' own; and how long it holds.
 
     left: deliveries that have not ended. user_id: whose decision it is, "" for one that always holds; single: it is for
-    one device alone. mark: of the user, as decided. holds_until_unix_ms: when it must be decided anew at the latest.
+    one device alone; total: as a summary of so many. mark: of the user, as decided. holds_until_unix_ms: when it must
+    be decided anew at the latest. settled_unix_ms: until when marks that move again change nothing.
     """
 
     __slots__ = (
-        "counts", "holds_until_unix_ms", "left", "mark", "policy", "sent", "settled_unix_ms", "single", "user_id",
+        "counts", "holds_until_unix_ms", "left", "mark", "policy", "sent", "settled_unix_ms", "single",
+        "total", "user_id",
     )  # fmt: skip
 
     def __init__(self, policy: Policy, counts: Sequence[Count], left: int) -> None:
@@ -29,6 +31,7 @@ class Tally:
         self.left = left
         self.sent = self.single = False
         self.user_id = ""
+        self.total = 1
         self.mark = self.holds_until_unix_ms = self.settled_unix_ms = 0
 
     def hold(self, user_id: str, mark: int, awake_until_unix_ms: int, now_unix_ms: int) -> None:

@@ -14,7 +14,7 @@ from core.policy.caps import DAY_S, MAX_LIMIT, MONTH_S, WEEK_S, AdaptiveWeek, Ca
 from core.policy.caps import vendor_quotas as quotas_of_vendors
 from core.policy.counting import MAX_RULES
 from core.policy.people import Category, Channel, LockScreenDetail, QuietWindow
-from core.policy.rules import VIVO_HOURS, AppRules, Backlog
+from core.policy.rules import SUMMARY_TEXTS, VIVO_HOURS, AppRules, Backlog
 from core.policy.zones import is_country, is_zone
 from gateway.settings.builtin_categories import BUILT_IN
 from gateway.settings.values import Component
@@ -214,6 +214,10 @@ class PolicySettings(Component):
     """Over how long what quiet hours held back is spread when they end."""
     after_quiet: Literal["each", "newest", "summary"] = "newest"
     """Several that waited for one user: each, the newest per collapse key or category, or one summary of them."""
+    summary_titles: Texts = Field(default={one: title for one, (title, _) in SUMMARY_TEXTS.items()})
+    """The summary's headline by locale or language; the first stands in for all others."""
+    summary_bodies: Texts = Field(default={one: body for one, (_, body) in SUMMARY_TEXTS.items()})
+    """The summary's text, for the same languages; {count} is how many messages it stands for."""
     lock_screen: Literal["masked", "full"] = "masked"
     """What a locked screen shows of amounts and cards, unless the user says otherwise."""
     vendor_quotas: bool = True
@@ -236,6 +240,15 @@ class PolicySettings(Component):
                 raise ValueError(f"caps: {name} is named {count} times")
         return self
 
+    @model_validator(mode="after")
+    def _whole_summary(self) -> Self:
+        if not self.summary_titles or set(self.summary_titles) != set(self.summary_bodies):
+            raise ValueError("summary_titles and summary_bodies must be in the same languages, one at least")
+        for locale, text in self.summary_bodies.items():
+            if "{count}" not in text:
+                raise ValueError(f"summary_bodies: {locale} does not tell {{count}}")
+        return self
+
     def to_rules(self, app: str, categories: tuple[CategorySettings, ...] = ()) -> AppRules:
         """Return the rules of an app; without categories it has the built-in ones."""
         own = tuple(one.to_category() for one in categories) or BUILT_IN
@@ -250,4 +263,5 @@ class PolicySettings(Component):
             backlog=Backlog[self.after_quiet.upper()], caps=(*(cap.to_rule() for cap in self.caps), *quotas),
             adaptive=self.adaptive.to_week(), max_cap_wait_s=self.max_cap_wait_s,
             wording_versions=self.wording_versions,
+            summary_texts={one: (title, self.summary_bodies[one]) for one, title in self.summary_titles.items()},
         )  # fmt: skip

@@ -127,8 +127,11 @@ class GatedStand:
 
     def counted(self, user_id: str) -> list[bool]:
         """Return what is counted for a user: whether each is a reservation still."""
-        key = SipHash(b"k" * 16).derive("cap user of app").hash64(user_id)
-        return [reserved for _, _, _, reserved in self.counters.events_of(key)]
+        return [reserved for _, _, _, reserved in self.counters.events_of(self.key_of(user_id))]
+
+    def key_of(self, user_id: str) -> int:
+        """Return the key that a user's counts are under."""
+        return SipHash(b"k" * 16).derive("cap user of app").hash64(user_id)
 
 
 @asynccontextmanager

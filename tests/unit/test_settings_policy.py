@@ -77,6 +77,8 @@ def test_every_setting_reaches_the_rules(tmp_path: Path) -> None:
         service_is_quiet = false
         jitter_s = 60
         after_quiet = "summary"
+        summary_titles = { de = "Brieftasche" }
+        summary_bodies = { de = "{count} neue Nachrichten" }
         lock_screen = "full"
         vendor_quotas = false
         max_cap_wait_s = 3600
@@ -108,6 +110,7 @@ def test_every_setting_reaches_the_rules(tmp_path: Path) -> None:
     assert found.adaptive == AdaptiveWeek(active_days=3, most=5)
     assert (found.time_zone, found.country, found.currency) == ("Asia/Shanghai", "CN", "CNY")
     assert (found.default_locale, found.lock_screen, found.backlog) == ("zh-CN", LockScreenDetail.FULL, Backlog.SUMMARY)
+    assert found.summary_texts == {"de": ("Brieftasche", "{count} neue Nachrichten")}
     assert (found.vendor_hours, found.jitter_s, found.max_cap_wait_s) == ((), 60, 3_600)
     assert (found.service_is_quiet, found.never_quiet) == (False, frozenset({"upkeep"}))
     assert [found.takes_wording(one) for one in ("2025-07", "2026-01", "2026-07")] == [False, True, True]
@@ -161,6 +164,10 @@ def test_windows_that_cannot_be_read_are_told_how(text: str) -> None:
         ('[[apps.policy.caps]]\nname = "a"\nlimit = 1\n' * 2, "policy", "caps: a is named 2 times"),
         ('[[apps.policy.caps]]\nname = "a"\nlimit = 1\ncategory = "ofers"', "",
          "policy.caps: a counts ofers, which is no category of the app"),
+        ('[apps.policy]\nsummary_titles = { de = "" }\nsummary_bodies = { de = "Neues" }', "policy",
+         "summary_bodies: de does not tell {count}"),
+        ('[apps.policy]\nsummary_titles = { de = "" }', "policy",
+         "summary_titles and summary_bodies must be in the same languages, one at least"),
         ("[apps.policy.adaptive]\nmost = 1", "policy.adaptive", "fewest, usual and most must ascend"),
         ("[apps.policy]\nquite_windows = []", "policy.quite_windows",
          "unknown key apps[0].policy.quite_windows, did you mean apps[0].policy.quiet_windows?"),
