@@ -63,6 +63,10 @@ class LocalErasure:
     async def erase(self, subject: Subject) -> Mapping[str, int]:
         """Cancel what waits for a user and take them out of the journal; return counts. Raises Unavailable."""
         async with self._turn:
+            # What is on its way from the journal into memory is in neither place to be found.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_PATIENCE_NS / 1e9):
+                    await self._reviver.replayed.wait()
             counts = Counter({"deliveries": 0, "journal.payloads": 0, "journal.receipts": 0})
             counts["deliveries"] += await self._drain(subject)
             await self._settler.flush()

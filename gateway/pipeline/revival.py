@@ -27,7 +27,7 @@ _REFUSED = "REFUSED_AFTER_RESTART"
 
 
 class Reviver:
-    """Brings notifications back from the journal and sets them on their way."""
+    """Brings notifications back from the journal and sets them on their way. replayed: set once replay is through."""
 
     def __init__(
         self, *, journal: Journal, scopes: Scopes, underway: Underway, planner: Planner,
@@ -41,6 +41,7 @@ class Reviver:
         self._schedule = schedule
         self._metrics = metrics
         self._logger = get_logger("revival")
+        self.replayed = asyncio.Event()
 
     def set_scopes(self, scopes: Scopes) -> None:
         """Take new apps after a reload."""
@@ -74,6 +75,7 @@ class Reviver:
             await self._planner.plan_safely(due, finished)
             count += len(due) + len(later)
         self._metrics.recovered(count)
+        self.replayed.set()
         return count
 
     async def release(self, groups: dict[int, list[int]]) -> None:
