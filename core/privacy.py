@@ -7,7 +7,7 @@ import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from core.hashing import SipHash
 
@@ -54,6 +54,13 @@ def signed(secret: SipHash, proof: Erasure) -> Erasure:
 def is_genuine(secret: SipHash, proof: Erasure) -> bool:
     """Tell whether a proof was signed here and not altered since."""
     return hmac.compare_digest(signed(secret, proof).signature, proof.signature)
+
+
+class Purged(NamedTuple):
+    """What a step of removing old rows did: how many went, and whether there may be more of them now."""
+
+    rows: int
+    more: bool
 
 
 class Eraser(Protocol):

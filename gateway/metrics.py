@@ -19,7 +19,7 @@ ROWS = (1.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1000.0, 5000.0, 10000.0)
 ROUTE = ("provider", "app")
 # What is bounded and sheds; those of pending are by class, as marketing goes first and payments last.
 RESOURCES = (*(f"pending_{one.name.lower()}" for one in NotificationClass), "journal", "dedup_window", "retirements")
-TASKS = ("intake", "planning", "record", "revival", "rpc")
+TASKS = ("intake", "planning", "record", "retention", "revival", "rpc")
 
 COUNTERS = {
     "accepted": Spec("walletpush_notifications_accepted", ("class",), "Notifications durable and acknowledged."),
@@ -46,6 +46,7 @@ COUNTERS = {
     "commit_failed": Spec("walletpush_journal_commit_failures", (), "Commits that the disk did not take."),
     "rpc": Spec("walletpush_rpcs", ("method", "code"), "Calls ended, by gRPC code."),
     "task_failure": Spec("walletpush_task_failures", ("task",), "Unforeseen errors caught at the top of a task."),
+    "purged": Spec("walletpush_purged_rows", ("table",), "Rows removed because their retention ended."),
     "reload": Spec("walletpush_reloads", ("result",), "Times the settings were read again."),
     "spans": Spec("walletpush_spans_sent", (), "Spans of traces that the receiver took."),
     "spans_dropped": Spec("walletpush_spans_dropped", ("reason",), "Spans of traces that were dropped, by reason."),
@@ -213,6 +214,10 @@ class Metrics:
     def task_failure(self, task: str) -> None:
         """Count an error caught at the top of a task."""
         self._counters["task_failure"].child(task).inc()
+
+    def purged(self, table: str, n: int) -> None:
+        """Count rows that were removed because they were old; 0 shows the counter."""
+        self._counters["purged"].child(table).inc(n)
 
     def reload(self, result: Result) -> None:
         """Count a reload of the settings."""

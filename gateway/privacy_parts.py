@@ -9,36 +9,29 @@ from adapters.audit.sqlite import AUDIT_FILE, SqliteAudit, newest_lines
 from adapters.audit.verification import Verified, verify
 from adapters.journal.search import JournalSearch
 from adapters.journal.sqlite import journal_path
+from adapters.people.purging import PeoplePurge
+from adapters.registry.purging import DevicePurge
 from adapters.registry.sqlite import SqliteRegistry
 from core.audit import Link
-from core.errors import Unavailable
 from core.frequency import FrequencyCounters
 from core.hashing import SipHash
-from core.privacy import Eraser, Erasure, privacy_key
+from core.privacy import privacy_key
+from gateway.erasure.eraser import UserEraser
+from gateway.metrics import Metrics
 from gateway.people_parts import PeopleParts
 from gateway.pipeline.clock import Clock
 from gateway.privacy.auditing import Auditor
 from gateway.privacy.export import ExportSource
 from gateway.privacy.journals import JournalExport
+from gateway.privacy.retention import Retention, Rule
 from gateway.privacy.sources import AuditExport, CountExport, ErasureExport
 from gateway.scopes import Scopes
 from gateway.secret import load_secret
 from gateway.services.privacy import PrivacyServicer
+from gateway.settings.retention import RetentionSettings
 from gateway.settings.root import Settings
 
 CHAIN = "privacy audit chain"
-
-
-class NoEraser:
-    """Stands where nothing erases yet."""
-
-    async def erase(self, app: str, user_id: str, reason: str, actor: str, now_unix_ms: int) -> Erasure:
-        """Refuse. Raises Unavailable."""
-        raise Unavailable("erasing is not wired")
-
-    async def find(self, app: str, user_id: str) -> Erasure | None:
-        """Find none."""
-        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +41,7 @@ class Stores:
     people: PeopleParts
     registry: SqliteRegistry
     counters: FrequencyCounters
+    metrics: Metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +51,7 @@ class PrivacyParts:
     audit: SqliteAudit
     auditor: Auditor
     service: PrivacyServicer
+    retention: Retention
 
     def set_scopes(self, scopes: Scopes) -> None:
         """Have the services use new scopes."""
@@ -65,12 +60,27 @@ class PrivacyParts:
 
 
 async def open_privacy(
-    settings: Settings, secret: SipHash, stores: Stores, eraser: Eraser, scopes: Scopes, clock: Clock
+    settings: Settings, secret: SipHash, stores: Stores, eraser: UserEraser, scopes: Scopes, clock: Clock
 ) -> PrivacyParts:
     """Open the audit log and make the service. Raises StoreFailure or Unavailable."""
     audit = await SqliteAudit.open(settings.data_dir, privacy_key(secret, CHAIN))
     service = PrivacyServicer(_sources(settings, secret, stores, eraser, audit), eraser, audit, secret, scopes, clock)
-    return PrivacyParts(audit, Auditor(audit, secret, scopes, clock), service)
+    rules = _rules(settings.retention, stores, eraser, audit)
+    retention = Retention(rules, stores.metrics, clock, settings.retention.interval_s)
+    return PrivacyParts(audit, Auditor(audit, secret, scopes, clock), service, retention)
+
+
+def _rules(own: RetentionSettings, stores: Stores, eraser: UserEraser, audit: SqliteAudit) -> Sequence[Rule]:
+    people = PeoplePurge(stores.people.people, stores.registry)
+    return (
+        Rule("devices", own.devices_days, DevicePurge(stores.registry).stale),
+        Rule("suppressions", own.suppressions_days, people.suppressions),
+        # Before the histories, whose owners it may make leavers.
+        Rule("users", own.inactive_users_days, people.inactive),
+        Rule("consents", own.consents_days, people.histories),
+        Rule("audit_records", own.audit_days, audit.purge),
+        Rule("erasures", own.erasures_days, eraser.purge),
+    )
 
 
 def verify_audit(settings: Settings) -> Verified:
@@ -84,7 +94,7 @@ def list_audit(settings: Settings, limit: int, show: Callable[[Link], None]) -> 
 
 
 def _sources(
-    settings: Settings, secret: SipHash, stores: Stores, eraser: Eraser, audit: SqliteAudit
+    settings: Settings, secret: SipHash, stores: Stores, eraser: UserEraser, audit: SqliteAudit
 ) -> Sequence[ExportSource]:
     data_dir = settings.data_dir
     # Tags stay the same whatever apps there are.

@@ -201,9 +201,8 @@ async def assemble(settings: Settings, number: int, tasks: asyncio.TaskGroup, *,
     taking = _wire_taking(base, sending, policy, scopes, tasks)
     tracking = Tracking(archive=taking.archive, canceller=taking.canceller, peers=peers, scopes=scopes, number=number)
     erasure = await _open_erasure(base, sending, taking, policy, people, moves, peers)
-    privacy = await open_privacy(
-        settings, base.secret, Stores(people, base.registry, base.counters), erasure.eraser, scopes, base.clock
-    )
+    stores = Stores(people, base.registry, base.counters, base.metrics)
+    privacy = await open_privacy(settings, base.secret, stores, erasure.eraser, scopes, base.clock)
     audit, host_audit = AuditInterceptor(privacy.auditor), AuditInterceptor(privacy.auditor, lambda: HOST)
     interceptor = CallInterceptor(CallerBook(settings.callers), base.metrics, base.tracer)
     delivery = DeliveryServicer(taking.intake, tracking, scopes)

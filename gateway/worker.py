@@ -84,6 +84,7 @@ class Worker:
         }
         if parts.number == 0:
             found["erasures"] = parts.eraser.run()
+            found["retention"] = parts.privacy.retention.run()
         if self._reports is not None:
             found["report"] = self._reports.send_forever(self.checks)
         return found

@@ -16,6 +16,7 @@ from adapters.journal.group_commit import GroupCommit
 from adapters.journal.sqlite_file import make_directory, mapped_errors, open_readable, open_writable, waited_lock
 from core.audit import AuditLine, Link
 from core.errors import Unavailable
+from core.privacy import Purged
 
 RESULT = TypeVar("RESULT")
 AUDIT_FILE: Final = "audit.db"
@@ -62,12 +63,13 @@ class SqliteAudit:
             return await self._read(OF_SUBJECT, (subject_hash, *asked))
         return await self._read(OF_APP, asked)
 
-    async def purge(self, before_unix_ms: int, most: int) -> int:
-        """Let the oldest lines go, at most so many, as long as they are older; return how many.
+    async def purge(self, _now_unix_ms: int, before_unix_ms: int, most: int) -> Purged:
+        """Let the oldest lines go, at most so many, as long as they are older.
 
         Raises Unavailable or Overloaded, then none went.
         """
-        return await self._writer.submit(Purge(before_unix_ms, most), LINE_BYTES)
+        rows = await self._writer.submit(Purge(before_unix_ms, most), LINE_BYTES)
+        return Purged(rows, rows == most)
 
     async def close(self) -> None:
         """Write what is queued, then let go of the file."""

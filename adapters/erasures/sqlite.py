@@ -17,7 +17,7 @@ from adapters.erasures.tables import ERASURES, erasures, under_way
 from adapters.journal.sqlite_file import make_directory, open_writable, waited_lock
 from adapters.registry.store import engine_of, mapped_errors
 from core.errors import Unavailable
-from core.privacy import Erasure
+from core.privacy import Erasure, Purged
 
 RESULT = TypeVar("RESULT")
 _READ = "BEGIN"
@@ -81,6 +81,11 @@ class SqliteErasures:
     async def newest(self, subject_hash: str) -> Erasure | None:
         """Return a subject's newest proof."""
         return await self._run(_READ, partial(_newest, subject_hash=subject_hash))
+
+    async def purge(self, _now_unix_ms: int, before_unix_ms: int, most: int) -> Purged:
+        """Let the oldest proofs go, at most so many, that are older. Raises Unavailable."""
+        rows = await self._run(_WRITE, partial(_purge, before_unix_ms=before_unix_ms, most=most))
+        return Purged(rows, rows == most)
 
     async def close(self) -> None:
         """Let go of the file."""
@@ -146,6 +151,15 @@ def _finish(connection: Connection, proof: Erasure | None, subject_hash: str) ->
                 removed_counts=_json(proof.removed_counts), reason=proof.reason, signature=proof.signature,
             )
         )  # fmt: skip
+
+
+def _purge(connection: Connection, before_unix_ms: int, most: int) -> int:
+    # In the order of their numbers, which is that of time but for erasures that ran side by side.
+    oldest = select(erasures.c.number, erasures.c.erased_unix_ms).order_by(erasures.c.number).limit(most)
+    old = [row.number for row in connection.execute(oldest) if row.erased_unix_ms < before_unix_ms]
+    if old:
+        connection.execute(erasures.delete().where(erasures.c.number.in_(old)))
+    return len(old)
 
 
 def _empty_log(connection: Connection) -> bool:

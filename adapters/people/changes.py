@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
+
+from sqlalchemy import Connection
 
 from core.errors import Failure, Refusal
 from core.people import Consent, UserChange
@@ -94,10 +96,23 @@ class Resealed(NamedTuple):
     changed: int
 
 
+class Stepped(NamedTuple):
+    """What a step looked at, and how many rows it changed."""
+
+    seen: int
+    rows: int
+
+
+class Step(NamedTuple):
+    """A short piece of upkeep, done within the commit that its turn comes in."""
+
+    work: Callable[[Connection], Stepped]
+
+
 Change: TypeAlias = (
-    Upsert | Record | Opened | Suppress | Unsuppress | SetTooMany | Merge | Remove | Reseal
+    Upsert | Record | Opened | Suppress | Unsuppress | SetTooMany | Merge | Remove | Reseal | Step
 )
 Stored: TypeAlias = list[bool | Refusal]
 Counts: TypeAlias = dict[str, int]
 # A Failure is the change's own, found before anything of it was written.
-Answer: TypeAlias = Stored | Counts | Resealed | Refusal | Failure | bool
+Answer: TypeAlias = Stored | Counts | Resealed | Stepped | Refusal | Failure | bool

@@ -110,7 +110,8 @@ PERMIT = text("INSERT INTO permits (user_id, app) VALUES (:user_id, :app)")
 END_PERMIT = text("DELETE FROM permits WHERE user_id = :user_id AND app = :app")
 MOVE_CONSENTS = text("UPDATE consents SET user_id = :into_user_id WHERE user_id = :user_id AND app = :app")
 DELETE_CONSENTS = text("DELETE FROM consents WHERE user_id = :user_id AND app = :app")
+DEPARTURE = text("SELECT left_unix_ms FROM departures WHERE user_id = :user_id AND app = :app")
 DELETE_OF = {
     table: text(f"DELETE FROM {table} WHERE user_id = :user_id AND app = :app")  # noqa: S608  # our own names
-    for table in ("users", "external_ids", "choices", "suppressions", "quiet_windows")
+    for table in ("users", "external_ids", "choices", "suppressions", "quiet_windows", "departures")
 }

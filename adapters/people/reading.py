@@ -8,7 +8,14 @@ from dataclasses import asdict
 import orjson
 from sqlalchemy import Engine
 
-from adapters.people.preference_statements import CHOICES, HISTORY, MINDS_TRANSACTIONAL, SUPPRESSIONS, WINDOWS
+from adapters.people.preference_statements import (
+    CHOICES,
+    DEPARTURE,
+    HISTORY,
+    MINDS_TRANSACTIONAL,
+    SUPPRESSIONS,
+    WINDOWS,
+)
 from adapters.people.rows import unpack_recipients, unpack_user
 from adapters.people.sealing import Sealer
 from adapters.people.statements import FIND, RECIPIENTS, RECIPIENTS_WITH_ATTRIBUTES, USERS
@@ -79,5 +86,6 @@ def everything(reader: Engine, sealer: Sealer, app: str, user_id: str) -> list[t
             for one in said
         ]
         rows += [("suppressions", dict(row)) for row in connection.execute(SUPPRESSIONS, whose).mappings()]
+        rows += [("departures", dict(row)) for row in connection.execute(DEPARTURE, whose).mappings()]
         rows += [("quiet_windows", dict(row)) for row in connection.execute(WINDOWS, whose).mappings()]
     return rows

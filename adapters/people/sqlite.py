@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from adapters.journal.group_commit import GroupCommit
 from adapters.journal.sqlite_file import make_directory, open_readable, open_writable, waited_lock
@@ -26,6 +26,8 @@ from adapters.people.changes import (
     Reseal,
     Resealed,
     SetTooMany,
+    Step,
+    Stepped,
     Stored,
     Suppress,
     Unsuppress,
@@ -50,6 +52,7 @@ USER_BYTES: Final = 1_024
 CONSENT_BYTES: Final = 512
 RESEAL_AT_ONCE: Final = 500
 EXPORT_AT_ONCE: Final = 500
+STEP_BYTES: Final = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +255,16 @@ class SqlitePeople:
         """Remove all of it, the history too, and empty the log; return counts by table. Raises Unavailable."""
         answer = await self._submit(Remove(app, user_id, history=True), USER_BYTES)
         assert isinstance(answer, dict)
+        return answer
+
+    async def look(self, query: Callable[[Engine], RESULT]) -> RESULT:
+        """Ask something of the file in the reading thread. Raises Unavailable."""
+        return await self._read(partial(query, self._reader))
+
+    async def change(self, work: Callable[[Connection], Stepped]) -> Stepped:
+        """Do a short piece of upkeep in the writing thread, within one commit. Raises Unavailable or Overloaded."""
+        answer = await self._submit(Step(work), STEP_BYTES)
+        assert isinstance(answer, Stepped)
         return answer
 
     async def reseal(self, progress: Callable[[Resealed], None]) -> int:

@@ -11,7 +11,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from adapters.journal.sqlite_file import Schema
-from adapters.people.tables import metadata
+from adapters.people.tables import departures, metadata
 
 _NOT_PERMITTED = "NOT EXISTS (SELECT 1 FROM permits p WHERE p.user_id = OLD.user_id AND p.app = OLD.app)"
 _LINE = (
@@ -29,7 +29,8 @@ TRIGGERS = (
 # compile asks for a dialect instance; no database is spoken to here.
 _dialect = sqlite.dialect()
 PEOPLE = Schema(
-    "file of users", application_id=0x57505045, version=1, migrations={},
+    "file of users", application_id=0x57505045, version=2,
+    migrations={1: (str(CreateTable(departures).compile(dialect=_dialect)),)},
     create=(
         *(str(CreateTable(table).compile(dialect=_dialect)) for table in metadata.sorted_tables),
         *(str(CreateIndex(index).compile(dialect=_dialect)) for t in metadata.sorted_tables for index in t.indexes),

@@ -20,6 +20,7 @@ from adapters.people.changes import (
     Remove,
     Reseal,
     SetTooMany,
+    Step,
     Suppress,
     Unsuppress,
     Upsert,
@@ -103,6 +104,8 @@ class PeopleStore:
                 return remove(connection, item)
             case Reseal():
                 return reseal(connection, item, self._sealer)
+            case Step(work):
+                return work(connection)
         return True
 
     def _after_erasure(self, items: Sequence[Change], answers: list[Answer]) -> list[Answer]:
@@ -142,7 +145,7 @@ def touched(item: Change) -> list[Key]:
             return [(user_id, item.app) for user_id in item.opened]
         case Merge():
             return [(item.from_user_id, item.app), (item.into_user_id, item.app)]
-        case Reseal():
+        case Reseal() | Step():
             return []
     return [(item.user_id, item.app)]
 

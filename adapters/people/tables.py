@@ -140,5 +140,16 @@ permits = Table(
     sqlite_with_rowid=False,
 )
 
+# Since when the history of somebody who is no user any more is kept.
+departures = Table(
+    "departures",
+    metadata,
+    text_column("user_id"),
+    text_column("app"),
+    time_column("left_unix_ms"),
+    PrimaryKeyConstraint("user_id", "app", name="departures_pkey"),
+    sqlite_with_rowid=False,
+)
+
 # Which ring of keys the file belongs to.
 seals = Table("seals", metadata, Column("fingerprint", Text, primary_key=True), sqlite_with_rowid=False)

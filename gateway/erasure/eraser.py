@@ -12,7 +12,7 @@ from adapters.erasures.sqlite import SqliteErasures, UnderWay
 from core.errors import Failure, Overloaded, PushError, Unavailable
 from core.hashing import SipHash
 from core.model import Device
-from core.privacy import Erasure, is_genuine, privacy_key, signed, subject_hash
+from core.privacy import Erasure, Purged, is_genuine, privacy_key, signed, subject_hash
 from gateway.erasure.subject import Subject, seal, unseal
 from gateway.logs import get_logger
 from gateway.metrics import Metrics
@@ -116,6 +116,10 @@ class UserEraser:
             except Unavailable as error:
                 self._logger.warning("erasures_unreadable", why=str(error))
             await asyncio.sleep(_LOOK_S)
+
+    async def purge(self, now_unix_ms: int, before_unix_ms: int, most: int) -> Purged:
+        """Let the oldest proofs go, at most so many, that are older. Raises Unavailable."""
+        return await self._erasures.purge(now_unix_ms, before_unix_ms, most)
 
     async def close(self) -> None:
         """Leave what is running to the next start, and let go of the file."""

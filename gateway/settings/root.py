@@ -19,6 +19,7 @@ from gateway.settings.components import (
     WebSettings,
 )
 from gateway.settings.privacy import PrivacySettings
+from gateway.settings.retention import RetentionSettings
 from gateway.settings.tracing import TracingSettings
 from gateway.settings.values import Component, Directory, is_loopback
 
@@ -50,6 +51,8 @@ class Settings(Component):
     """The mass-death guard."""
     privacy: PrivacySettings = PrivacySettings()
     """Personal data."""
+    retention: RetentionSettings = RetentionSettings()
+    """How long what is no longer needed is kept."""
     tracing: TracingSettings = TracingSettings()
     """OpenTelemetry traces."""
 

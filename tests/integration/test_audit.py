@@ -116,12 +116,12 @@ async def test_lines_are_neither_changed_nor_deleted_through_the_file_s_own_rule
 async def test_old_lines_leave_in_their_order_and_the_rest_stays_whole(tmp_path: Path) -> None:
     audit = await SqliteAudit.open(tmp_path, KEY)
     await audit.append([line(number) for number in range(10)])
-    assert await audit.purge(1_007, 5) == 5
-    assert await audit.purge(1_007, 5) == 2
-    assert await audit.purge(1_007, 5) == 0
+    assert await audit.purge(0, 1_007, 5) == (5, True)
+    assert await audit.purge(0, 1_007, 5) == (2, False)
+    assert await audit.purge(0, 1_007, 5) == (0, False)
     assert [link.number for link in await audit.lines("wallet", "", 0, 100)] == [10, 9, 8]
     assert verify(tmp_path / "audit.db", KEY) == (3, 10, "")
-    assert await audit.purge(9_999, 5) == 3
+    assert await audit.purge(0, 9_999, 5) == (3, False)
     await audit.append([line(10)])
     assert verify(tmp_path / "audit.db", KEY) == (1, 11, "")
     assert verify(tmp_path / "audit.db", OTHER_KEY).fault == "the chain's base is not what the gateway wrote"

@@ -254,7 +254,9 @@ async def test_a_deleted_user_leaves_the_history_alone_and_an_erased_one_nothing
     assert [table for table, _ in held] == ["users", "choices", "consents"]
     assert held[0][1]["phone"] == FULL.phone
     counts = await people.erase(APP, "bertha-who-is-erased")
-    assert counts == {"users": 1, "external_ids": 1, "choices": 1, "suppressions": 0, "quiet_windows": 0, "consents": 1}
+    assert {table: count for table, count in counts.items() if count} == {
+        "users": 1, "external_ids": 1, "choices": 1, "consents": 1,
+    }  # fmt: skip
     assert [row async for row in people.export(APP, "bertha-who-is-erased")] == []
     assert b"bertha" not in held_in(tmp_path)
 

@@ -119,6 +119,7 @@ def test_every_method_counts_something() -> None:
     metrics.token_refresh("apns", "w", "ok", 1)
     metrics.task_failure("dispatch")
     metrics.reload("ok")
+    metrics.purged("devices", 1)
     metrics.delivered("apns", "w", 1)
     metrics.sent("apns", "w", 1)
     metrics.failed("apns", "w", "x", 1)
