@@ -144,8 +144,8 @@ async def fill_journal(directory: Path, number: int) -> None:
     journal = await SqliteJournal.open(directory, number)
     frames = [
         frame_prefix("tenant", 1_000) + pb.Notification(
-            idempotency_key=f"k{place}", app=APP, user_ids=users, notification_class=2, content=pb.Content(title=ME)
-            if users == [ME] else pb.Content(title="Rent"),
+            idempotency_key=f"k{place}", app=APP, user_ids=users, notification_class=pb.NOTIFICATION_CLASS_SERVICE,
+            content=pb.Content(title=ME if users == [ME] else "Rent"),
         ).SerializeToString(deterministic=True)
         for place, users in enumerate(([ME], [OTHER, ME], [OTHER]))
     ]  # fmt: skip
