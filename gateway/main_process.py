@@ -29,6 +29,7 @@ from gateway.metrics_processes import ProcessTable
 from gateway.people_parts import make_pages, prepare_people
 from gateway.pipeline.clock import SystemClock
 from gateway.pipeline.restore import restore_all
+from gateway.preview_parts import PreviewParts
 from gateway.reload import Reloader
 from gateway.secret import SECRET_FILE, load_secret
 from gateway.settings.loading import SettingsError, load
@@ -92,12 +93,14 @@ async def _supervise(settings: Settings, settings_path: Path, insecure: bool, wo
     # Before the pages ask for the secret, which would make it.
     _check_secret(settings.data_dir)
     host, parts = HostFigures(settings), make_pages(settings, SystemClock())
+    previewing = PreviewParts(settings, SystemClock())
 
     def reload() -> None:
         # Wrong ones are told by the workers, which go on as they are.
         with suppress(SettingsError):
             host.settings = load(settings_path, insecure=insecure)
             parts.rules.replace(host.settings)
+            previewing.replace(host.settings)
 
     supervisor = Supervisor(
         command, total, metrics_dir, prepare=lambda: prepare(settings), on_reload=reload,
@@ -105,8 +108,8 @@ async def _supervise(settings: Settings, settings_path: Path, insecure: bool, wo
     )  # fmt: skip
     census = _show_host(supervisor, host)
     exposition, guard = Exposition([supervisor.registry], metrics_dir), guard_of(settings)
-    web = make_app(exposition, supervisor.checks, guard, parts.pages)
-    async with parts, WebListener(web, settings.web) as listener, census:
+    web = make_app(exposition, supervisor.checks, guard, parts.pages, previewing.page)
+    async with parts, previewing, WebListener(web, settings.web) as listener, census:
         listen = settings.server.listen
         get_logger("supervisor").info("starting", workers=workers, web_port=listener.port, listen=listen)
         return 0 if await supervisor.run() else 1

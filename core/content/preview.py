@@ -51,11 +51,24 @@ def preview(template: CompiledTemplate, channel: Channel, reader: Reader, values
     warnings = [
         *_locale_warnings(reader, rendered),
         *(f"{fault.field} {fault.why}" for fault in check_values(template, values, reader.currency)),
-        *(warning for look in looks for warning in _cut_warnings(look)),
-        *_sms_warnings(sms),
+        *(warning for look in looks for warning in cut_warnings(look)),
+        *sms_warnings(sms),
         *(str(fault) for fault in template.warnings),
     ]
     return Preview(rendered, looks, sms, tuple(warnings))
+
+
+def cut_warnings(look: Look) -> list[str]:
+    """Return what a platform would cut, in sentences."""
+    cut = (("title", look.title_cut, look.title_count), ("body", look.body_cut, look.body_count))
+    return [f"{look.platform} would cut the {name} of {count} characters" for name, is_cut, count in cut if is_cut]
+
+
+def sms_warnings(sms: SmsCount | None) -> list[str]:
+    """Return what a text message costs, in a sentence, if it takes more than one."""
+    if sms is None or sms.segments <= 1:
+        return []
+    return [f"takes {sms.segments} text messages of {sms.per_segment} units each, in {sms.encoding}"]
 
 
 def _look(rendered: Rendered, screen: Visible) -> Look:
@@ -80,14 +93,3 @@ def _locale_warnings(reader: Reader, rendered: Rendered) -> list[str]:
     if taken is None or wanted[:2] != taken[:2]:
         return [f"there is no text in {reader.locale}; {rendered.locale} is shown"]
     return []
-
-
-def _cut_warnings(look: Look) -> list[str]:
-    cut = (("title", look.title_cut, look.title_count), ("body", look.body_cut, look.body_count))
-    return [f"{look.platform} would cut the {name} of {count} characters" for name, is_cut, count in cut if is_cut]
-
-
-def _sms_warnings(sms: SmsCount | None) -> list[str]:
-    if sms is None or sms.segments <= 1:
-        return []
-    return [f"takes {sms.segments} text messages of {sms.per_segment} units each, in {sms.encoding}"]

@@ -11,6 +11,7 @@ from aiohttp import web
 from gateway.callers import CallerBook, PermissionDenied, Unauthenticated
 from gateway.web.exposition import Exposition
 from gateway.web.pages import MAX_BODY_BYTES, Pages
+from gateway.web.preview import PreviewPage
 
 Checks = Callable[[], Mapping[str, str]]
 EXPOSITION: web.AppKey[Exposition] = web.AppKey("exposition", Exposition)
@@ -20,13 +21,14 @@ OK = "ok"
 
 
 def make_app(
-    exposition: Exposition, checks: Checks, guard: CallerBook | None = None, pages: Pages | None = None
+    exposition: Exposition, checks: Checks, guard: CallerBook | None = None, pages: Pages | None = None,
+    preview: PreviewPage | None = None,
 ) -> web.Application:
     """Return the application.
 
     checks: name -> "ok" or what is wrong; any that is not ok makes /readyz answer 503.
     guard: when other hosts can reach this, who may read /metrics and the single checks (Bearer key, read_metrics).
-    pages: of wallet users, open to whoever has a link.
+    pages: of wallet users, open to whoever has a link. preview: of templates, with a guard of its own.
     """
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app[EXPOSITION] = exposition
@@ -37,6 +39,8 @@ def make_app(
     app.router.add_get("/readyz", readyz)
     if pages is not None:
         pages.add_to(app.router)
+    if preview is not None:
+        preview.add_to(app.router)
     app.on_response_prepare.append(_harden)
     return app
 
