@@ -15,11 +15,11 @@ class Candidate:
 
     place: in the batch. known: the user's devices. devices: those that get a push, fewer from gate to gate. key: of the
     user, for counters. spread: a hash of user and notification. hold: what the hour says of all devices together.
-    awake_until_s: when quiet hours may begin again for one of the devices, 0 where they do not matter.
+    holds_until_s: when an hour or a cap may say something else, 0 where none matters.
     """
 
     __slots__ = (
-        "awake_until_s", "category", "channel", "decision", "device_counts", "devices", "held", "hold", "key", "known",
+        "category", "channel", "decision", "device_counts", "devices", "held", "hold", "holds_until_s", "key", "known",
         "message", "place", "recipient", "spread", "tag", "user_count",
     )  # fmt: skip
 
@@ -41,11 +41,15 @@ class Candidate:
                 for device in devices
                 if device.permission == Permission.DENIED
             ]
-        self.key = self.tag = self.spread = self.awake_until_s = 0
+        self.key = self.tag = self.spread = self.holds_until_s = 0
         self.hold: Hold = PASSES
         self.user_count: Count | None = None
         self.device_counts: Sequence[Count | None] = ()
         self.decision: Decision | None = None
+
+    def holds(self, until_s: int) -> None:
+        """Note a moment at which the decision may be another."""
+        self.holds_until_s = min(self.holds_until_s or until_s, until_s)
 
     def stop(self, gate: Gate, verdict: Verdict, reason: Reason, until_unix_ms: int = 0) -> None:
         """Decide."""
@@ -58,5 +62,5 @@ class Candidate:
             return self.decision
         return Decision(
             Verdict.PASS, Gate.CHANNEL, Reason.NONE, 0, self.channel, self.devices, self.held, self.user_count,
-            self.device_counts, self.awake_until_s * 1_000,
+            self.device_counts, self.holds_until_s * 1_000,
         )  # fmt: skip

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from core.hashing import SipHash
-from core.policy.caps import CapFilter, CapRule, Window
+from core.policy.caps import MONTH_S, CapFilter, CapRule, Window
 from core.policy.decision import Count
 from core.policy.message import Message
 from core.policy.people import Channel, Recipient, UserDevice
@@ -29,12 +29,16 @@ _MAX_PLANS = 4_096
 
 @dataclass(frozen=True, slots=True)
 class CapPlan:
-    """The rules that a message meets, a column each; mask: their filters' bits, frozen with the reservation."""
+    """The rules that a message meets, a column each; mask: their filters' bits, frozen with the reservation.
+
+    holds_s: how long what is reserved may wait; later, rolling windows would have moved past it before it is sent.
+    """
 
     rules: tuple[CapRule, ...]
     bits: tuple[int, ...]
     mask: int
     has_calendar: bool
+    holds_s: int
 
 
 class Row(NamedTuple):
@@ -135,6 +139,14 @@ class Counting:
         if given:
             self._counters.release_many(array("Q", [one.key for one in given]), array("I", [one.tag for one in given]))
 
+    def holds_until_s(self, plan: CapPlan, row: Row, now_s: int) -> int:
+        """Return until when what is reserved now may be sent without being decided anew."""
+        ends = [now_s + plan.holds_s]
+        if plan.has_calendar:
+            windows = (rule.window for rule in plan.rules if rule.window != Window.ROLLING)
+            ends += [self._periods.at(row.zone, window, now_s).until_s for window in windows]
+        return min(ends)
+
     def zone(self, recipient: Recipient, devices: Sequence[UserDevice]) -> str:
         """Return by whose clock a user's calendar windows go; one zone, so that devices do not count apart."""
         for name in (recipient.time_zone, *(device.time_zone for device in devices), self._rules.time_zone):
@@ -178,7 +190,8 @@ class Counting:
         )
         bits = tuple(self._bits[rule.filter] for rule in rules)
         mask = sum(1 << bit for bit in set(bits))
-        return CapPlan(rules, bits, mask, any(rule.window != Window.ROLLING for rule in rules))
+        rolling = [rule.period_s for rule in rules if rule.window == Window.ROLLING]
+        return CapPlan(rules, bits, mask, len(rolling) < len(rules), min(rolling, default=MONTH_S) // 2)
 
     def _filter_hash(self, one: CapFilter) -> int:
         classes = ",".join(str(int(klass)) for klass in sorted(one.classes))

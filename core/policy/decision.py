@@ -103,8 +103,8 @@ class Decision(NamedTuple):
 
     until_unix_ms: with DEFER; the message then goes through all gates again. devices: with PASS and PUSH, those that
     get it now; held: the user's others, each to be receipted or deferred by itself. user_count, device_counts: what is
-    reserved, the latter aligned with devices, or empty when none is counted. awake_until_unix_ms: with PASS, when quiet
-    hours may begin again; 0 where they do not matter.
+    reserved, the latter aligned with devices, or empty when none is counted. holds_until_unix_ms: with PASS, when an
+    hour or a cap may say something else; 0 for never.
     """
 
     verdict: Verdict
@@ -116,7 +116,7 @@ class Decision(NamedTuple):
     held: Sequence[HeldDevice] = ()
     user_count: Count | None = None
     device_counts: Sequence[Count | None] = ()
-    awake_until_unix_ms: int = 0
+    holds_until_unix_ms: int = 0
 
     def counts(self) -> list[Count]:
         """Return all that is reserved."""

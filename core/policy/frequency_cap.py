@@ -92,10 +92,12 @@ class FrequencyCap:
     def _check_group(self, plan: CapPlan, members: list[Candidate], now_unix_ms: int, waits: bool) -> None:
         rows = [self._row(plan, one) for one in members]
         answers = self._counting.reserve(plan, rows, now_unix_ms // 1_000, peek=waits)
-        for one, granted, blocking, retry_at_s in zip(members, *answers, strict=True):
+        now_s = now_unix_ms // 1_000
+        for one, row, granted, blocking, retry_at_s in zip(members, rows, *answers, strict=True):
             if granted != BLOCKED:
                 if not waits:
                     one.user_count = Count(one.key, one.tag, plan.mask, granted != KNOWN)
+                    one.holds(self._counting.holds_until_s(plan, row, now_s))
                 continue
             found = self._refusal(plan, blocking, retry_at_s, one, now_unix_ms)
             if found is not None:

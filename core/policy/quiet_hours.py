@@ -95,7 +95,7 @@ class QuietHours:
         now_s = now_unix_ms // 1_000
         span, zone_known = self._known(one.message, one.recipient, device, now_s)
         if span.start_s <= now_s:
-            one.awake_until_s = min(one.awake_until_s or span.end_s, span.end_s)
+            one.holds(span.end_s)
             return PASSES
         start_ms, expires_ms = span.start_s * 1_000, one.message.expires_unix_ms
         if start_ms >= expires_ms:

@@ -93,6 +93,7 @@ class VendorQuota:
                 counts = list(one.device_counts) or [None] * len(one.devices)
                 counts[index] = Count(row.key, row.tag, plan.mask, granted != KNOWN)
                 one.device_counts = counts
+                one.holds(self._counting.holds_until_s(plan, row, now_unix_ms // 1_000))
             elif not one.message.urgent:
                 found = self._refusal(plan, blocking, retry_at_s, one, now_unix_ms)
                 refused.setdefault(one.place, (one, {}))[1][index] = found

@@ -251,7 +251,7 @@ class GatedPlanner:
         tally = Tally(self._policies[notification.app], counts, len(decision.devices))
         if held:
             tally.single, tally.total = pair.device is not None, pair.total
-            tally.hold(pair.user_id, marks[pair.user_id], decision.awake_until_unix_ms, self._clock.unix_ms())
+            tally.hold(pair.user_id, marks[pair.user_id], decision.holds_until_unix_ms, self._clock.unix_ms())
         return tally
 
     def _delivery(

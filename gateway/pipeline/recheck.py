@@ -153,7 +153,7 @@ class Rechecker:
         for case, pair, decision in zip(cases, pairs, decisions, strict=True):
             case.tally.policy = policy
             case.tally.counts = _merged(case.tally.counts, decision.counts())
-            case.tally.hold(pair.user_id, people.marks.get(pair.user_id, 0), decision.awake_until_unix_ms, now_unix_ms)
+            case.tally.hold(pair.user_id, people.marks.get(pair.user_id, 0), decision.holds_until_unix_ms, now_unix_ms)
             case.tally.settled_unix_ms = now_unix_ms + _SETTLED_MS
             waits += self._apply(case, pair, decision)
         return waits

@@ -34,11 +34,11 @@ class Tally:
         self.total = 1
         self.mark = self.holds_until_unix_ms = self.settled_unix_ms = 0
 
-    def hold(self, user_id: str, mark: int, awake_until_unix_ms: int, now_unix_ms: int) -> None:
-        """Note whose decision it is, made now, and when quiet hours may begin again (0: they do not matter)."""
+    def hold(self, user_id: str, mark: int, until_unix_ms: int, now_unix_ms: int) -> None:
+        """Note whose decision it is, made now, and when it may be another (0: never)."""
         self.user_id, self.mark = user_id, mark
         latest = now_unix_ms + HOLDS_MS
-        self.holds_until_unix_ms = min(awake_until_unix_ms or latest, latest)
+        self.holds_until_unix_ms = min(until_unix_ms or latest, latest)
 
     def holds(self, policy: Policy, mark: int, now_unix_ms: int) -> bool:
         """Tell whether the decision still stands. policy, mark: the app's and the user's as they are now."""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from core.model import NotificationState
-from core.policy.caps import CapRule
+from core.policy.caps import CapRule, Window
 from core.policy.people import QuietWindow
 from core.reaction import DELIVERED, Outcome, OutcomeKind
 from protos.walletpush.v1 import notification_pb2 as pb
 from tests.unit.gated_stand import GatedStand, gated_stand, token_of
 from tests.unit.pipeline_stand import StandOptions, message, settle_down
 from tests.unit.policy_stand import app_rules
-from tests.unit.virtual_time import in_virtual_time
+from tests.unit.virtual_time import START_UNIX_MS, VirtualLoop, in_virtual_time
 
 MARKETING, SERVICE = pb.NOTIFICATION_CLASS_MARKETING, pb.NOTIFICATION_CLASS_SERVICE
 TRANSACTIONAL, SECURITY = pb.NOTIFICATION_CLASS_TRANSACTIONAL, pb.NOTIFICATION_CLASS_SECURITY
@@ -209,3 +213,48 @@ async def test_changes_without_end_do_not_keep_it_from_leaving() -> None:
             await settle_down(0.01)
         assert sorted(sent(held)) == sorted(token_of(user) for user in users)
         await held.pipeline.assert_at_rest()
+
+
+RULES = (
+    CapRule("minute", 1, 60), CapRule("ten minutes", 2, 600), CapRule("hour", 1, HOUR_S),
+    CapRule("calendar hour", 1, window=Window.HOUR),
+)  # fmt: skip
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["accept", "open", "close"]), st.sampled_from([1, 20, 45, 100, 700, 2_000])),
+    min_size=3, max_size=10,
+)  # fmt: skip
+
+
+def overshoots(rule: CapRule, sent_ms: list[int]) -> bool:
+    """Tell whether any window holds more than the rule allows, by when messages went on the wire."""
+    if rule.window is Window.HOUR:
+        hours = [at_ms // (HOUR_S * 1_000) for at_ms in sent_ms]
+        return any(hours.count(hour) > rule.limit for hour in hours)
+    later = sent_ms[rule.limit :]
+    return any(after - before < rule.period_s * 1_000 for before, after in zip(sent_ms, later, strict=False))
+
+
+@settings(max_examples=15, deadline=None)
+@given(rule=st.sampled_from(RULES), steps=STEPS)
+def test_however_long_messages_wait_no_window_ever_gets_more_than_its_cap(
+    rule: CapRule, steps: list[tuple[str, int]]
+) -> None:
+    async def run() -> None:
+        async with gated_stand(app_rules(quiet_windows=(), caps=(rule,)), CLOSED) as held:
+            held.people.add("ana")
+            channel = held.pipeline.apns
+            channel.answers_by_itself = DELIVERED
+            for number, (what, wait_s) in enumerate(steps):
+                if what == "accept":
+                    await held.pipeline.accept(message(str(number), klass=MARKETING, users=["ana"]))
+                else:
+                    channel.open(100 if what == "open" else 0)
+                await settle_down(wait_s)
+            channel.open(100)
+            await settle_down(5)
+            deliveries = [one for batch in channel.batches for one in batch]
+            assert not overshoots(rule, [START_UNIX_MS + one.submitted_ns // 1_000_000 for one in deliveries])
+            await held.pipeline.assert_at_rest()
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(run())
