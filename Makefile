@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
-SYSTEM := build-essential libnghttp2-dev nghttp2-client prometheus python3-dev python3-venv
+SYSTEM := build-essential chromium chromium-driver libnghttp2-dev nghttp2-client prometheus python3-dev python3-venv
 
 .PHONY: demo test build lint coverage clean
 demo: build

@@ -75,8 +75,9 @@ class Stand:
     """A browser before the pages, and what lies behind them."""
 
     def __init__(
-        self, people: SqlitePeople, client: aiohttp.ClientSession, links: SealedLinks, clock: HeldClock
+        self, base: str, people: SqlitePeople, client: aiohttp.ClientSession, links: SealedLinks, clock: HeldClock
     ) -> None:
+        self.base = base
         self.people = people
         self.client = client
         self.clock = clock
@@ -144,7 +145,7 @@ async def page_stand(
         async with WebListener(app, web) as listener:
             base = f"http://127.0.0.1:{listener.port}"
             async with aiohttp.ClientSession(base) as client:
-                yield Stand(people, client, SealedLinks(sealer, "http://localhost", web.link_days), clock)
+                yield Stand(base, people, client, SealedLinks(sealer, "http://localhost", web.link_days), clock)
     finally:
         await people.close()
         await registry.close()
