@@ -7,8 +7,10 @@ import sqlite3
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from pathlib import Path
 from typing import Any, cast
 
 import grpc
@@ -37,6 +39,7 @@ from tests.acceptance.messages import (
 from tests.acceptance.people import APP, FAR, a_no, a_yes, whole_user
 from tests.acceptance.simulators import Simulators
 from tests.acceptance.test_callers import caller_toml, shown
+from tests.acceptance.test_user_files import walletpush
 
 Exported = Mapping[str, Any]
 DENIED, INVALID, NOT_FOUND = (
@@ -272,3 +275,53 @@ def test_sending_is_not_audited(gateway: Gateway, privacy: PrivacyServiceStub, d
     before = records(privacy, page_size=1).records[0]
     final(delivery, send(delivery, payment()).notification_id)
     assert [one.action for one in records(privacy, page_size=2).records][1] == before.action
+
+
+def test_the_command_line_exports_erases_and_tells_who_did(gateway: Gateway, tmp_path: Path) -> None:
+    a_life(gateway, "on-the-line")
+    out = tmp_path / "held.json"
+    words = ("privacy", "export", "on-the-line", "--app", APP, "--out", str(out))
+    code, told, err = walletpush(gateway, *words)
+    assert (code, told.strip()) == (0, f"wrote {out.stat().st_size:,} bytes to {out}"), err
+    assert out.stat().st_mode & 0o777 == 0o600
+    assert len(json.loads(out.read_bytes())["devices"]) == 2
+    code, _, err = walletpush(gateway, *words)
+    assert (code, "exists already" in err) == (2, True)
+    erasing = ("privacy", "erase", "on-the-line", "--app", APP, "--reason", "a letter of 12 May", "--yes")
+    code, told, err = walletpush(gateway, *erasing)
+    assert code == 0, err
+    proof = json.loads(told)
+    assert (proof["actor"], proof["reason"]) == ("local", "a letter of 12 May")
+    assert json.loads(walletpush(gateway, "privacy", "erasure", "on-the-line", "--app", APP)[1]) == proof
+    code, told, _ = walletpush(gateway, "privacy", "audit", "--app", APP, "--user", "on-the-line", "--json")
+    lines = [json.loads(line) for line in told.splitlines()]
+    assert {one["subject_hash"] for one in lines} == {proof["subject_hash"]}
+    assert [one["action"] for one in lines][:3] == [
+        "PrivacyService.GetErasure", "PrivacyService.EraseUser", "PrivacyService.ExportUser",
+    ]  # fmt: skip
+    assert lines[1]["detail"] == "a letter of 12 May"
+    with gateway.channel() as channel:
+        held = export(PrivacyServiceStub(channel), "on-the-line")  # type: ignore[no-untyped-call]
+    assert held.keys() == {"app", "user_id", "export_unix_ms", "erasures", "audit_records"}
+    code, told, _ = walletpush(gateway, "privacy", "audit", "--app", APP, "--limit", "1")
+    assert code == 0
+    assert all(column in told for column in ("time", "actor", "action", "user", "detail"))
+
+
+def test_the_host_lists_and_checks_its_audit_log(gateway: Gateway, privacy: PrivacyServiceStub) -> None:
+    records(privacy)
+    words = [sys.executable, "-m", "gateway", "audit", "list", "--config", str(gateway.config), "--limit", "1"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=50, check=True)
+    assert json.loads(done.stdout)["action"] == "PrivacyService.ListAuditRecords"
+    code, told = verified(gateway)
+    assert (code, "each follows from the one before" in told) == (0, True)
+
+
+def test_one_worker_removes_what_is_too_old(gateway: Gateway) -> None:
+    def shown_tables() -> set[str]:
+        with urllib.request.urlopen(f"http://{gateway.web}/metrics", timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+        return {line.partition('table="')[2].partition('"')[0] for line in lines if "purged_rows_total{" in line}
+
+    tables = {"devices", "suppressions", "consents", "audit_records", "erasures"}
+    await_that(shown_tables, lambda found: found == tables)
