@@ -22,6 +22,7 @@ from core.dedup import DedupWindow
 from core.errors import StoreFailure
 from core.token_buckets import TokenBuckets
 from gateway import logs
+from gateway.frequency_keeper import FrequencyKeeper
 from gateway.logs import get_logger
 from gateway.metric_families import write_worker_files
 from gateway.metrics_host import DeviceCensus, HostFigures, show_build
@@ -102,14 +103,19 @@ async def _supervise(settings: Settings, settings_path: Path, insecure: bool, wo
             parts.rules.replace(host.settings)
             previewing.replace(host.settings)
 
+    def make_ready() -> None:
+        prepare(settings)
+        keeper.begin()
+
     supervisor = Supervisor(
-        command, total, metrics_dir, prepare=lambda: prepare(settings), on_reload=reload,
+        command, total, metrics_dir, prepare=make_ready, on_reload=reload,
         drain_s=settings.server.drain_s + 10.0,
     )  # fmt: skip
+    keeper = FrequencyKeeper(supervisor.registry, settings.data_dir)
     census = _show_host(supervisor, host)
     exposition, guard = Exposition([supervisor.registry], metrics_dir), guard_of(settings)
     web = make_app(exposition, supervisor.checks, guard, parts.pages, previewing.page)
-    async with parts, previewing, WebListener(web, settings.web) as listener, census:
+    async with parts, previewing, WebListener(web, settings.web) as listener, census, keeper:
         listen = settings.server.listen
         get_logger("supervisor").info("starting", workers=workers, web_port=listener.port, listen=listen)
         return 0 if await supervisor.run() else 1

@@ -19,7 +19,13 @@ ROWS = (1.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1000.0, 5000.0, 10000.0)
 ROUTE = ("provider", "app")
 # What is bounded and sheds; those of pending are by class, as marketing goes first and payments last.
 RESOURCES = (*(f"pending_{one.name.lower()}" for one in NotificationClass), "journal", "dedup_window", "retirements")
-TASKS = ("intake", "planning", "record", "retention", "revival", "rpc")
+TASKS = ("deferral", "intake", "planning", "recheck", "record", "retention", "revival", "rpc")
+# What users' words, hours and caps keep back, of the classes that mind them.
+HELD_CLASSES = (NotificationClass.SERVICE, NotificationClass.MARKETING)
+HELD = {
+    "suppressed": ("NO_CONSENT", "USER_CATEGORY_CHANNEL", "SUPPRESSED", "FREQUENCY_CAP", "VENDOR_QUOTA", "COLLAPSED"),
+    "deferred": ("QUIET_HOURS", "FREQUENCY_CAP", "VENDOR_QUOTA"),
+}
 
 COUNTERS = {
     "accepted": Spec("walletpush_notifications_accepted", ("class",), "Notifications durable and acknowledged."),
@@ -128,6 +134,10 @@ class Metrics:
             for label in labels:
                 self._counters[name].child(label)
         self._counters["commit_failed"].child()
+        for klass in HELD_CLASSES:
+            for name, reasons in HELD.items():
+                for reason in reasons:
+                    self._counters[name].child(klass, reason)
 
     def show_route(self, provider: str, app: str) -> None:
         """Show a route's counters at 0, so that their first event is seen as a growth."""

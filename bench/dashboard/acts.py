@@ -81,5 +81,6 @@ STORES = Act(
 )  # fmt: skip
 GONE = Act("gone", 2.0, (_cue(troubles.nothing_more, "Down"),), _BACKLOG | _named("CallErrors"))
 ACTS = (CALM, PROVIDERS, HOSTS, DISK, STORES, GONE)
-# A disk cannot be filled for a test, and memory grows for hours: promtool plays these with series of its own.
-WITHOUT_ACT = _named("DiskFills", "MemoryGrows")
+# A disk cannot be filled for a test, nor a million users be counted, and memory grows for hours: promtool plays these
+# with series of its own.
+WITHOUT_ACT = _named("DiskFills", "FrequencyCountersFill", "MemoryGrows")

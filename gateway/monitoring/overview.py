@@ -30,6 +30,7 @@ def overview() -> Dashboard:
         (
             ("Is it well?", _health()),
             ("Traffic", _traffic()),
+            ("Whom, when and what", _rules()),
             ("Providers", _providers()),
             ("What waits", _waiting()),
             ("Latency", _latency()),
@@ -80,6 +81,20 @@ def _traffic() -> Sequence[Builder[Panel]]:
                     "{{provider}} to be repeated"),
               Query(f"sum(rate(walletpush_deliveries_expired_total{{{CLASS}}}{_RATE}))", "expired in the queue"),
               runbook="WalletpushDeliveryErrors"),
+    )  # fmt: skip
+
+
+def _rules() -> Sequence[Builder[Panel]]:
+    return (
+        lines("Held back by reason", "Deliveries not made: by the user's word, the hour, a cap, the content.", "cps",
+              Query(f"sum by (reason) (rate(walletpush_deliveries_suppressed_total{{{CLASS}}}{_RATE}))", "{{reason}}"),
+              stacked=True),
+        lines("Told to wait by reason", "Users whose message waits for an hour or for room under a cap.", "cps",
+              Query(f"sum by (reason) (rate(walletpush_deliveries_deferred_total{{{CLASS}}}{_RATE}))", "{{reason}}"),
+              stacked=True),
+        lines("Frequency counters", "How full they are; without room marketing waits.", "percentunit",
+              Query(f"walletpush_frequency_entries{{{JOB}}} / walletpush_frequency_limit_entries{{{JOB}}}",
+                    "{{instance}}"), levels=Levels(0.7, 0.85), runbook="WalletpushFrequencyCountersFill"),
     )  # fmt: skip
 
 

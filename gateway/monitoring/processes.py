@@ -137,4 +137,10 @@ def _stores() -> Sequence[Builder[Panel]]:
               Query(f"walletpush_certificate_expiry_timestamp_seconds{{{INSTANCE}}} - time()",
                     "{{instance}} {{certificate}}"), levels=Levels(14 * 86_400, 3 * 86_400),
               runbook="WalletpushCertificateExpires", width=6),
+        lines("Frequency counters not on the disk", "Age of their last flush; a power cut forgets what was sent since.",
+              "s", Query(f"time() - walletpush_frequency_flush_timestamp_seconds{{{INSTANCE}}}", "{{instance}}"),
+              width=12),
+        lines("Held back for want of room", "Messages that waited because the frequency counters were full.", "cps",
+              Query(_sum_rate("walletpush_frequency_full_total", "instance"), "{{instance}}"),
+              runbook="WalletpushFrequencyCountersFill", width=12),
     )  # fmt: skip

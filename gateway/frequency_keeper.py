@@ -1,0 +1,88 @@
+"""Keeps the frequency counters' file on the disk and tells how full it is; one for all workers, whose file it is."""
+
+from __future__ import annotations
+
+import asyncio
+import mmap
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from adapters.hotstate.frequency_file import FILE
+from adapters.hotstate.shared_file import attach
+from core.frequency import FrequencyCounters
+from gateway.logs import get_logger
+
+# A power cut forgets what was sent in so long at most; only pages that changed are written.
+FLUSH_EVERY_S = 30.0
+
+
+class FrequencyKeeper:
+    """Flushes the file while it is entered, once it was told that it is there."""
+
+    def __init__(self, registry: CollectorRegistry, directory: Path, every_s: float = FLUSH_EVERY_S) -> None:
+        self._directory = directory
+        self._every_s = every_s
+        self._there = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._users = Gauge(
+            "walletpush_frequency_entries", "Places of 3 counted messages that users take.", registry=registry
+        )
+        self._limit = Gauge(
+            "walletpush_frequency_limit_entries", "Places that the frequency counters have.", registry=registry
+        )
+        self._full = Counter(
+            "walletpush_frequency_full", "Messages held back because no place was left.", registry=registry
+        )
+        self._flushed = Gauge(
+            "walletpush_frequency_flush_timestamp_seconds", "When the counters were last on the disk, since 1970.",
+            registry=registry,
+        )  # fmt: skip
+        self._seen = 0
+        self._logger = get_logger("frequency")
+
+    def begin(self) -> None:
+        """Take the file, which was just made ready."""
+        self._there.set()
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run(), name="frequency")
+        return self
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _run(self) -> None:
+        await self._there.wait()
+        mapping = attach(self._directory / FILE)
+        counters = FrequencyCounters(mapping)
+        self._seen = counters.full
+        try:
+            while True:
+                try:
+                    await asyncio.to_thread(self._keep, mapping, counters)
+                except OSError as error:
+                    # The disk's own alerts tell why; the flush's age tells since when.
+                    self._logger.warning("frequency_not_flushed", why=str(error))
+                await asyncio.sleep(self._every_s)
+        finally:
+            with suppress(OSError):
+                mapping.flush()
+
+    def _keep(self, mapping: mmap.mmap, counters: FrequencyCounters) -> None:
+        self._users.set(counters.used)
+        self._limit.set(counters.capacity)
+        full = counters.full
+        self._full.inc(full - self._seen)
+        self._seen = full
+        mapping.flush()
+        self._flushed.set(time.time())
