@@ -57,7 +57,8 @@ class JournalSearch:
             ).fetchall()
         found = [
             OpenMessage(seq, index, accepted_unix_ms, NotificationState(states[index]), frame)
-            for seq, accepted_unix_ms, states, payload in rows if _holds(payload, needles)
+            for seq, accepted_unix_ms, states, payload in rows
+            # Frame by frame: a whole payload at once would keep the interpreter from the loop for milliseconds.
             for index, frame in _open_frames(states, payload) if _holds(frame, needles)
         ]  # fmt: skip
         return (rows[-1][0] if rows else 0), found
@@ -86,8 +87,8 @@ class JournalSearch:
         self._connection.close()
 
 
-def _holds(frames: bytes, needles: Sequence[bytes]) -> bool:
-    lowered = frames.lower()
+def _holds(frame: bytes, needles: Sequence[bytes]) -> bool:
+    lowered = frame.lower()
     return any(needle in lowered for needle in needles)
 
 

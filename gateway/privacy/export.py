@@ -49,18 +49,18 @@ async def _pieces(
     yield head[:-1]
     seen: set[str] = set()
     for source in sources:
-        table = ""
+        table: str | None = None
         async for name, row in source.export(app, user_id):
             if name == table:
                 yield b","
             elif name in seen:
                 raise StoreFailure(f"{source.name} gives rows of {name} twice")
             else:
-                yield (b"]," if table else b",") + orjson.dumps(name) + b":["
+                yield (b"," if table is None else b"],") + orjson.dumps(name) + b":["
             table = name
             seen.add(name)
             yield orjson.dumps(plain(row))
-        if table:
+        if table is not None:
             yield b"]"
     yield b"}"
 
