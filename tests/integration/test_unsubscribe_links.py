@@ -8,15 +8,25 @@ from pathlib import Path
 import aiohttp
 import pytest
 import pytest_asyncio
+from yarl import URL
 
+from adapters.hotstate import shared_file
 from core.model import NotificationClass
 from core.people import ConsentMethod
 from core.policy.consent import standing
 from core.policy.people import Suppression
 from core.policy.rules import AppRules
 from core.token_buckets import Rate
+from gateway.people_parts import link_maker, make_pages, prepare_people
+from gateway.pipeline.clock import SystemClock
+from gateway.settings.apps import AppSettings
 from gateway.settings.builtin_categories import BUILT_IN
 from gateway.settings.components import WebSettings
+from gateway.settings.policy import PolicySettings
+from gateway.settings.root import Settings
+from gateway.web.app import make_app
+from gateway.web.exposition import Exposition
+from gateway.web.listener import WebListener
 from gateway.web.page_limits import PageLimits
 from tests.integration.page_stand import APP, EMAIL, NOW_MS, ONE_CLICK, PUSH, SMS, USER, Stand, page_stand
 
@@ -219,5 +229,39 @@ async def test_behind_a_proxy_the_address_is_the_one_it_names_last(tmp_path: Pat
     web = WebSettings(listen="127.0.0.1:0", public_url="http://localhost", proxied=True)
     limits = PageLimits(per_address=Rate(1, 1), per_link=Rate(1, 30))
     async with page_stand(tmp_path, settings=web, limits=limits) as stand:
-        told = ("6.6.6.6, 1.1.1.1", "7.7.7.7, 1.1.1.1", "1.1.1.1, 2.2.2.2")
-        assert [(await stand.get(stand.link(), X_Forwarded_For=one)).status for one in told] == [200, 429, 200]
+        told = (
+            "6.6.6.6, 1.1.1.1", "7.7.7.7, 1.1.1.1", "1.1.1.1, 2.2.2.2", "2001:db8::1", "2001:db8::ffff:1",
+            "2001:db8:0:1::1", "::ffff:1.1.1.1", "not an address",
+        )  # fmt: skip
+        answers = [(await stand.get(stand.link(), X_Forwarded_For=one)).status for one in told]
+        assert answers == [200, 429, 200, 200, 429, 200, 429, 200]
+
+
+@pytest.mark.parametrize(
+    "path", ["/u/%FF%ED%A0%80", "/u/%00", "/u/..%2f..%2fmetrics", "/u/%F0%9F%98%80", f"/p/{'A' * 2_000}", "/u/=", "/p/%"]
+)
+async def test_addresses_that_were_never_ours_are_unknown(stand: Stand, path: str) -> None:
+    url = URL(f"{stand.base}{path}", encoded=True)
+    for answer in (await stand.client.get(url), await stand.client.post(url, data=b"List-Unsubscribe=%ED%A0%80")):
+        assert answer.status == 404
+        assert "<script" not in await answer.text()
+
+
+async def test_pages_begin_as_soon_as_the_file_of_users_can_be_opened(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, web=WebSettings(listen="127.0.0.1:0", public_url="http://localhost"))
+    apps = (AppSettings.model_construct(id=APP, categories=(), policy=PolicySettings()),)
+    settings = settings.model_copy(update={"apps": apps})
+    made = link_maker(settings).make(APP, USER, "", 0, SystemClock().unix_ms())
+    path = made.unsubscribe_url.removeprefix("http://localhost")
+    try:
+        async with make_pages(settings, SystemClock()) as parts:
+            served = WebListener(make_app(Exposition([]), dict, None, parts.pages), settings.web)
+            async with served as web, aiohttp.ClientSession(f"http://127.0.0.1:{web.port}") as client:
+                assert (await client.post(path, data=ONE_CLICK)).status == 503
+                prepare_people(settings)
+                assert (await client.post(path, data=ONE_CLICK)).status == 200
+                assert [line.granted for _, line in await (await parts.book.open()).history(APP, USER, 0, 9)] == [False]
+                parts.rules.clear()
+                assert (await client.get(path)).status == 410
+    finally:
+        shared_file.remove(shared_file.shared_directory(tmp_path))
