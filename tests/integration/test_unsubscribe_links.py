@@ -238,7 +238,7 @@ async def test_behind_a_proxy_the_address_is_the_one_it_names_last(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "path", ["/u/%FF%ED%A0%80", "/u/%00", "/u/..%2f..%2fmetrics", "/u/%F0%9F%98%80", f"/p/{'A' * 2_000}", "/u/=", "/p/%"]
+    "path", ["/u/%FF%ED%A0%80", "/u/%00", "/u/..%2f..%2fmetrics", "/u/%F0%9F%98%80", f"/p/{'A' * 2_000}", "/u/="]
 )
 async def test_addresses_that_were_never_ours_are_unknown(stand: Stand, path: str) -> None:
     url = URL(f"{stand.base}{path}", encoded=True)
