@@ -107,8 +107,7 @@ class PreviewPage:
         try:
             sent = await _sent(request)
             language = _language(request, sent)
-            if sent.keys() - {"lang"}:
-                entered = read_form(sent)
+            entered = read_form(sent) if sent.keys() - {"lang"} else replace(EXAMPLE, locale=language)
             async with self._turns:
                 rows, version, looks = await self._made(entered, apps, now_unix_s)
         except Problems as found:

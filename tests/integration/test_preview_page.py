@@ -112,6 +112,8 @@ async def test_the_first_page_shows_an_example_covered_and_in_full_on_both_platf
         assert "•••• 7890" in full
     assert CHINESE["sms_one"] in page
     assert not problems(page)
+    async with client.get("/preview?lang=en") as answer:
+        assert "you paid CN¥128.50 at" in notices(await answer.text(), "ios")[1]
 
 
 async def test_nothing_is_loaded_nothing_runs_and_no_frame_shows_it(client: aiohttp.ClientSession) -> None:
