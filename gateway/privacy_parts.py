@@ -13,6 +13,7 @@ from adapters.people.purging import PeoplePurge
 from adapters.registry.purging import DevicePurge
 from adapters.registry.sqlite import SqliteRegistry
 from core.audit import Link
+from core.errors import Unavailable
 from core.frequency import FrequencyCounters
 from core.hashing import SipHash
 from core.privacy import privacy_key
@@ -85,7 +86,11 @@ def _rules(own: RetentionSettings, stores: Stores, eraser: UserEraser, audit: Sq
 
 def verify_audit(settings: Settings) -> Verified:
     """Check this host's audit log; blocks. Raises Unavailable where there is none, StoreFailure."""
-    return verify(settings.data_dir / AUDIT_FILE, privacy_key(load_secret(settings.data_dir), CHAIN))
+    path = settings.data_dir / AUDIT_FILE
+    if not path.exists():
+        # Before the secret is asked for, which is made where there is none.
+        raise Unavailable(f"{path} does not exist: no gateway has run here")
+    return verify(path, privacy_key(load_secret(settings.data_dir), CHAIN))
 
 
 def list_audit(settings: Settings, limit: int, show: Callable[[Link], None]) -> None:
