@@ -27,12 +27,14 @@ class Traces:
 
     exact: one of these bytes is in every frame that names them; folded: or one of these, whatever the case of letters.
     edit: takes a frame, and returns None where it does not name them after all. device_keys: of their receipts.
+    leftovers: bytes that only what was deleted of them would still show.
     """
 
     exact: tuple[bytes, ...]
     folded: tuple[bytes, ...]
     edit: Callable[[bytes], EditedFrame | None]
     device_keys: frozenset[int]
+    leftovers: tuple[bytes, ...] = ()
 
     def may_name(self, frames: bytes) -> bool:
         """Tell whether any of these frames may name them."""

@@ -170,8 +170,11 @@ class JournalErasing(Protocol):
     async def unlink_receipts(self, traces: Traces) -> int:
         """Take their devices' keys out of all receipts; return how many. Raises Unavailable."""
 
-    async def forget_deleted(self) -> None:
-        """Empty free pages and the log, where what was deleted still stands. Raises Unavailable if readers hold it."""
+    async def forget_deleted(self, traces: Traces) -> int:
+        """Empty free pages, gaps and the log, where what was deleted still stands; return how many leftovers stay.
+
+        Some stay only in a file that is too large to be copied. Raises Unavailable if readers hold it.
+        """
 
 
 class KeyReader(Protocol):

@@ -16,6 +16,7 @@ from adapters.journal.checkpoints import checkpoint
 from adapters.journal.erasing import STEP_PAGES, ErasingStep, Work
 from adapters.journal.group_commit import GroupCommit
 from adapters.journal.options import JournalOptions
+from adapters.journal.page_gaps import clean_gaps
 from adapters.journal.recovery import OPEN, open_frames, open_segments, segment_keys
 from adapters.journal.schema import JOURNAL
 from adapters.journal.sqlite_file import FileLock, make_directory, mapped_errors, open_readable, open_writable
@@ -197,8 +198,11 @@ class SqliteJournal:
             count += step.count
         return count
 
-    async def forget_deleted(self) -> None:
-        """Empty free pages and the log, where what was deleted still stands. Raises Unavailable if readers hold it."""
+    async def forget_deleted(self, traces: Traces) -> int:
+        """Empty free pages, gaps and the log, where what was deleted still stands; return how many leftovers stay.
+
+        Some stay only in a file that is too large to be copied. Raises Unavailable if readers hold it.
+        """
         step = await self._take(ErasingStep(Work.PAGES, NO_TRACES))
         patience = PAGES_PATIENCE + 4 * step.after // STEP_PAGES
         while not step.done:
@@ -210,7 +214,7 @@ class SqliteJournal:
             # Most of it is moved beside the writer, so that nobody's commit waits for that.
             await asyncio.to_thread(checkpoint, self._path)
             if (await self._take(ErasingStep(Work.LOG, NO_TRACES))).done:
-                return
+                return await asyncio.to_thread(clean_gaps, self._path, traces.leftovers)
             await asyncio.sleep(LOG_PAUSE_S)
         raise Unavailable(f"{self._path.stem}: readers hold the log")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -41,6 +41,13 @@ class Devices(PersonalStore, Protocol):
         """Return a user's devices. Raises Unavailable."""
 
 
+class Files(Protocol):
+    """The files of both."""
+
+    async def clean(self, needles: Sequence[bytes]) -> int:
+        """Rid them of leftovers of what was deleted; return how many stay, in what is too large. Raises Unavailable."""
+
+
 class Counts(Protocol):
     """What frequency caps count."""
 
@@ -62,12 +69,13 @@ class UserEraser:
     """Implements core.privacy.Eraser. secret: the gateway's own."""
 
     def __init__(
-        self, *, erasures: SqliteErasures, people: PersonalStore, registry: Devices, counts: Counts,
+        self, *, erasures: SqliteErasures, people: PersonalStore, registry: Devices, files: Files, counts: Counts,
         workers: Workers, secret: SipHash, metrics: Metrics, clock: Clock,
     ) -> None:  # fmt: skip
         self._erasures = erasures
         self._people = people
         self._registry = registry
+        self._files = files
         self._counts = counts
         self._workers = workers
         self._secret = secret
@@ -173,6 +181,7 @@ class UserEraser:
             removed = await _patiently(partial(store.erase, app, user_id))
             counts.update({f"{name}.{table}": count for table, count in removed.items()})
             await self._erasures.note(noted.subject_hash, counts)
+        counts["leftovers"] = await self._files.clean(subject.row_leftovers)
         counts["frequency"] += self._counts.forget(app, user_id, subject.devices)
         for number in self._workers.numbers():
             counts.update(await self._workers.erase(number, subject))

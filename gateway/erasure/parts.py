@@ -15,7 +15,7 @@ from core.hashing import SipHash
 from gateway.count_moves import CounterMoves
 from gateway.erasure.eraser import UserEraser
 from gateway.erasure.local import LocalErasure, Releasing
-from gateway.erasure.workers import HostWorkers
+from gateway.erasure.workers import HostWorkers, StoreFiles
 from gateway.metrics import Metrics
 from gateway.peers import Peers
 from gateway.pipeline.clock import Clock
@@ -42,6 +42,9 @@ class Sending(Protocol):
     @property
     def retries(self) -> RetryWheel:
         """What waits between attempts."""
+
+
+FILES = ("people.db", "registry.db")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +93,9 @@ async def open_erasure(
         data_dir=holdings.data_dir, number=pipeline.journal.number, own=local, peers=holdings.peers, options=options,
         hasher=hasher,
     )  # fmt: skip
+    files = StoreFiles([holdings.data_dir / name for name in FILES])
     eraser = UserEraser(
         erasures=await SqliteErasures.open(holdings.data_dir), people=holdings.people, registry=holdings.registry,
-        counts=holdings.counts, workers=workers, secret=secret, metrics=metrics, clock=clock,
+        files=files, counts=holdings.counts, workers=workers, secret=secret, metrics=metrics, clock=clock,
     )  # fmt: skip
     return ErasureParts(local, eraser)

@@ -21,6 +21,8 @@ ERASED = "ERASED"
 # In place of an idempotency key that would name the user; the dedup window knows the hash of the first one.
 HUSK_KEY = "erased"
 _NONCE_BYTES = 12
+# Shorter ones are parts of too much else.
+_MIN_TOKEN = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,19 @@ class Subject:
         exact = {token.encode() for provider, token in self.devices if provider != Provider.APNS}
         named = {f"user\0{self.user_id}", *self.tokens}
         keys = frozenset(device_hashes.hash64(one) for one in named)
-        return Traces((self.user_id.encode(), *exact), tuple(folded), self.edit, keys)
+        return Traces((self.user_id.encode(), *exact), tuple(folded), self.edit, keys, self._leftovers())
+
+    @property
+    def row_leftovers(self) -> tuple[bytes, ...]:
+        """What rows of the user or of a device would still show: in all tables the app stands behind the user."""
+        tokens = {token for token in self.tokens if len(token) >= _MIN_TOKEN}
+        return (f"{self.user_id}{self.app}".encode(), *(token.encode() for token in tokens))
+
+    def _leftovers(self) -> tuple[bytes, ...]:
+        """What frames that are for the user or a device would still show: a field as protobuf writes it."""
+        named = [pb.Notification(user_ids=[self.user_id]).SerializeToString()]
+        named += [pb.DeviceToken(token=token).SerializeToString() for token in self.tokens]
+        return tuple(named)
 
     def edit(self, frame: bytes) -> EditedFrame | None:
         """Return a journal's frame without the user, None if it is not for them. Raises StoreFailure."""

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from adapters.journal.options import JournalOptions
+from adapters.journal.page_gaps import clean_gaps
 from adapters.journal.sqlite import SqliteJournal
 from core.errors import StoreFailure, Unavailable
 from core.hashing import SipHash
-from gateway.erasure.local import LocalErasure
+from gateway.erasure.local import LEFTOVERS, LocalErasure
 from gateway.erasure.subject import Subject
 from gateway.peers import Peers
+
+
+class StoreFiles:
+    """Implements gateway.erasure.eraser.Files."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = paths
+
+    async def clean(self, needles: Sequence[bytes]) -> int:
+        """Rid the files of leftovers of what was deleted; return how many stay, in what is too large."""
+        return sum([await asyncio.to_thread(clean_gaps, path, needles) for path in self._paths])
 
 
 class HostWorkers:
@@ -54,7 +67,7 @@ class HostWorkers:
             while emptied:
                 _, emptied = await journal.erase_frames(traces)
             receipts = await journal.unlink_receipts(traces)
-            await journal.forget_deleted()
+            left = await journal.forget_deleted(traces)
         finally:
             await journal.close()
-        return {"journal.payloads": frames, "journal.receipts": receipts}
+        return {"journal.payloads": frames, "journal.receipts": receipts, LEFTOVERS: left}

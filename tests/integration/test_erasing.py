@@ -38,8 +38,9 @@ from core.receipts import ReceiptLog
 from core.storage import Segment
 from gateway.count_moves import CounterMoves
 from gateway.erasure.eraser import UserEraser
+from gateway.erasure.parts import FILES
 from gateway.erasure.subject import Subject
-from gateway.erasure.workers import HostWorkers
+from gateway.erasure.workers import HostWorkers, StoreFiles
 from gateway.frames import frame_prefix
 from gateway.metrics import Metrics
 from gateway.peers import Peers
@@ -113,6 +114,7 @@ class Host:
         )  # fmt: skip
         return UserEraser(
             erasures=self.erasures, people=self.people, registry=self.registry,
+            files=StoreFiles([self.directory / name for name in FILES]),
             counts=CounterMoves(self.counters, SECRET.derive("policy")), workers=workers, secret=SECRET,
             metrics=Metrics(), clock=SystemClock(),
         )  # fmt: skip

@@ -72,7 +72,7 @@ async def test_frames_of_one_person_go_and_all_others_stay_as_they_were(tmp_path
     assert count == 2
     assert [(one.segment, one.index, one.state) for one in emptied] == [(seq, 1, NotificationState.SCHEDULED)]
     assert emptied[0].frame.startswith(ME)
-    await journal.forget_deleted()
+    await journal.forget_deleted(TRACES)
     kept = await journal.load(seq, [0, 1, 2, 3])
     assert kept == [others[0], HUSK, shared.replace(b"," + ME, b""), others[1]]
     assert files_with(tmp_path, ME) == []
@@ -85,7 +85,7 @@ async def test_deleted_payloads_stand_in_no_free_page_and_no_log(tmp_path: Path,
     await journal.record([*(closing(seq, *range(80)) for seq in gone), closing(partly, 0)])
     assert files_with(tmp_path, ME)
     assert await journal.erase_frames(TRACES) == (1, [])
-    await journal.forget_deleted()
+    await journal.forget_deleted(TRACES)
     assert files_with(tmp_path, ME) == []
     assert len(await journal.load(kept, [0])) == 1
     assert len(await journal.load(partly, [1])) == 1
