@@ -15,6 +15,7 @@ from adapters.simulators.client import SimulatorClient
 from gateway.client import Walletpush
 from gateway.demo.account import Account, Devices, reckon
 from gateway.demo.book import Book
+from gateway.demo.choices import show_choices
 from gateway.demo.gauges import Gauges, read_gauges
 from gateway.demo.ledgers import read_ledgers
 from gateway.demo.load import Load
@@ -99,7 +100,10 @@ class _Act:
             await self._settle()
             for task in watching:
                 task.cancel()
-        return await self._reckon(load, start_unix_s)
+        account = await self._reckon(load, start_unix_s)
+        # After the account: these are not in the caller's book.
+        await show_choices(self._client, self._view.mark)
+        return account
 
     async def _watch(self) -> None:
         async for told in self._client.watch_receipts("begin"):
