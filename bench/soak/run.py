@@ -48,10 +48,11 @@ def settings_of(seconds: float, rates: Rates) -> str:
     """
     per_s = rates.payments_per_s + rates.batch / rates.batch_s
     window_s = max(_KEEPS_S, seconds / 6)
+    # Its memory is touched place by place, and grows until the last was used once: for a quarter of the soak.
     return f"""
 [dedup]
 window_s = {window_s:.0f}
-capacity = {int(3 * window_s * per_s)}
+capacity = {int(1.5 * window_s * per_s)}
 [journal]
 retention_s = {window_s:.0f}
 [dispatch]
