@@ -63,6 +63,56 @@ class Purged(NamedTuple):
     more: bool
 
 
+class UnderWay(NamedTuple):
+    """An erasure that was begun and is not done. sealed: whom it is about. removed_counts: of steps that are done."""
+
+    subject_hash: str
+    sealed: bytes
+    removed_counts: Mapping[str, int]
+    actor: str
+    reason: str
+    begun_unix_ms: int
+
+
+class ErasureNotes(Protocol):
+    """What is under way, so that a crash does not end it; every method raises Unavailable."""
+
+    async def begin(self, noted: UnderWay) -> None:
+        """Note an erasure, durably, before anything is removed; one of the same subject is replaced."""
+
+    async def under_way(self) -> list[UnderWay]:
+        """Return what was begun and is not done, oldest first, at most 1,000."""
+
+    async def find_under_way(self, subject_hash: str) -> UnderWay | None:
+        """Return a subject's erasure that is not done."""
+
+    async def note(self, subject_hash: str, removed_counts: Mapping[str, int]) -> None:
+        """Keep the counts of the steps that are done."""
+
+    async def finish(self, proof: Erasure | None, subject_hash: str) -> None:
+        """Keep the proof, unless an earlier one stands for it, and forget in the same commit that it was under way."""
+
+
+class ErasureProofs(Protocol):
+    """What was done; every method raises Unavailable."""
+
+    async def newest(self, subject_hash: str) -> Erasure | None:
+        """Return a subject's newest proof."""
+
+    async def purge(self, now_unix_ms: int, before_unix_ms: int, most: int, /) -> Purged:
+        """Let the oldest proofs go, at most so many, that are older."""
+
+    async def forget_deleted(self) -> bool:
+        """Empty the log, where what was sealed still stands; tell whether no other worker held it."""
+
+    async def close(self) -> None:
+        """Let go of the file."""
+
+
+class ErasureRecord(ErasureNotes, ErasureProofs, Protocol):
+    """The file of erasures."""
+
+
 class Eraser(Protocol):
     """Erases users from everything that the gateway holds, in all its workers."""
 

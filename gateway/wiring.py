@@ -32,7 +32,7 @@ from core.token_buckets import Rate, TokenBuckets
 from gateway.callers import CallerBook
 from gateway.channels import ChannelMaker
 from gateway.count_moves import CounterMoves
-from gateway.erasure.parts import ErasureParts, Holdings, Pipeline, open_erasure
+from gateway.erasure_parts import ErasureParts, Holdings, Pipeline, open_erasure
 from gateway.interceptors import CallInterceptor
 from gateway.metrics import Metrics
 from gateway.parts import Parts

@@ -29,7 +29,7 @@ CLOCK_READ = re.compile(r"\.(?:now|utcnow|today)\s*\(")
 WIRING = {
     "gateway/wiring.py", "gateway/parts.py", "gateway/channels.py", "gateway/main_process.py",
     "gateway/people_parts.py", "gateway/policy_parts.py", "gateway/privacy_parts.py",
-    "gateway/preview_parts.py",
+    "gateway/preview_parts.py", "gateway/erasure_parts.py",
 }  # fmt: skip
 SIMULATORS = "adapters.simulators"
 TOP_LEVEL = {"pyproject.toml", "README.md", "protos", "gateway", "core", "adapters", "bench", "tests"}

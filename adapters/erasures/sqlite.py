@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import orjson
 from sqlalchemy import Connection, Engine, select
@@ -17,7 +17,7 @@ from adapters.erasures.tables import ERASURES, erasures, under_way
 from adapters.journal.sqlite_file import make_directory, open_writable, waited_lock
 from adapters.registry.store import engine_of, mapped_errors
 from core.errors import Unavailable
-from core.privacy import Erasure, Purged
+from core.privacy import Erasure, Purged, UnderWay
 
 RESULT = TypeVar("RESULT")
 _READ = "BEGIN"
@@ -25,19 +25,8 @@ _READ = "BEGIN"
 _WRITE = "BEGIN IMMEDIATE"
 
 
-class UnderWay(NamedTuple):
-    """An erasure that was begun and is not done. removed_counts: of the steps that are."""
-
-    subject_hash: str
-    sealed: bytes
-    removed_counts: Mapping[str, int]
-    actor: str
-    reason: str
-    begun_unix_ms: int
-
-
 class SqliteErasures:
-    """Made by `open`, used on one event loop; every statement runs on one thread of its own."""
+    """Implements core.privacy.ErasureRecord; made by `open`, used on one event loop, its statements on one thread."""
 
     def __init__(self, path: Path, engine: Engine) -> None:
         self._path = path

@@ -8,11 +8,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
-from adapters.erasures.sqlite import SqliteErasures, UnderWay
 from core.errors import Failure, Overloaded, PushError, Unavailable
 from core.hashing import SipHash
 from core.model import Device
-from core.privacy import Erasure, Purged, is_genuine, privacy_key, signed, subject_hash
+from core.privacy import Erasure, ErasureRecord, Purged, UnderWay, is_genuine, privacy_key, signed, subject_hash
 from gateway.erasure.subject import Subject, seal, unseal
 from gateway.logs import get_logger
 from gateway.metrics import Metrics
@@ -69,7 +68,7 @@ class UserEraser:
     """Implements core.privacy.Eraser. secret: the gateway's own."""
 
     def __init__(
-        self, *, erasures: SqliteErasures, people: PersonalStore, registry: Devices, files: Files, counts: Counts,
+        self, *, erasures: ErasureRecord, people: PersonalStore, registry: Devices, files: Files, counts: Counts,
         workers: Workers, secret: SipHash, metrics: Metrics, clock: Clock,
     ) -> None:  # fmt: skip
         self._erasures = erasures

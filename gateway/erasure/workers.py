@@ -2,48 +2,45 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
 
-from adapters.journal.options import JournalOptions
-from adapters.journal.page_gaps import clean_gaps
-from adapters.journal.sqlite import SqliteJournal
 from core.errors import StoreFailure, Unavailable
 from core.hashing import SipHash
+from core.storage import JournalErasing
 from gateway.erasure.local import LEFTOVERS, LocalErasure
 from gateway.erasure.subject import Subject
 from gateway.peers import Peers
 
 
-class StoreFiles:
-    """Implements gateway.erasure.eraser.Files."""
+class IdleJournal(JournalErasing, Protocol):
+    """A journal without a worker."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self._paths = paths
-
-    async def clean(self, needles: Sequence[bytes]) -> int:
-        """Rid the files of leftovers of what was deleted; return how many stay, in what is too large."""
-        return sum([await asyncio.to_thread(clean_gaps, path, needles) for path in self._paths])
+    async def close(self) -> None:
+        """Let go of it."""
 
 
 class HostWorkers:
-    """Implements gateway.erasure.eraser.Workers. number: this worker's. hasher: receipts have their keys from."""
+    """Implements gateway.erasure.eraser.Workers.
+
+    number: this worker's. list_journals: the numbers of all there are. open_idle: raises StoreFailure for a journal
+    that a worker has open. hasher: receipts have their device keys from.
+    """
 
     def __init__(
-        self, *, data_dir: Path, number: int, own: LocalErasure, peers: Peers, options: JournalOptions,
-        hasher: SipHash,
+        self, *, number: int, own: LocalErasure, peers: Peers, list_journals: Callable[[], list[int]],
+        open_idle: Callable[[int], Awaitable[IdleJournal]], hasher: SipHash,
     ) -> None:  # fmt: skip
-        self._data_dir = data_dir
         self._number = number
         self._own = own
         self._peers = peers
-        self._options = options
+        self._list_journals = list_journals
+        self._open_idle = open_idle
         self._hasher = hasher
 
     def numbers(self) -> list[int]:
         """Return the numbers of all journals, and so of all workers."""
-        return sorted(int(path.stem.removeprefix("journal-")) for path in self._data_dir.glob("journal-*.db"))
+        return self._list_journals()
 
     async def erase(self, number: int, subject: Subject) -> Mapping[str, int]:
         """Erase a user from a worker and its journal; return counts. Raises Unavailable."""
@@ -57,7 +54,7 @@ class HostWorkers:
     async def _erase_idle(self, number: int, subject: Subject, why: Unavailable) -> Mapping[str, int]:
         """Erase from a journal whose worker is no more; one that has a worker is locked by it."""
         try:
-            journal = await SqliteJournal.open(self._data_dir, number, self._options)
+            journal = await self._open_idle(number)
         except StoreFailure:
             raise why from None
         try:

@@ -11,6 +11,7 @@ from array import array
 from collections.abc import AsyncIterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,6 @@ import pytest_asyncio
 
 import adapters
 from adapters.erasures.sqlite import SqliteErasures
-from adapters.journal.options import JournalOptions
 from adapters.journal.sqlite import SqliteJournal
 from adapters.journal.sqlite_file import Schema
 from adapters.people.sealing import make_ring
@@ -38,9 +38,9 @@ from core.receipts import ReceiptLog
 from core.storage import Segment
 from gateway.count_moves import CounterMoves
 from gateway.erasure.eraser import UserEraser
-from gateway.erasure.parts import FILES
 from gateway.erasure.subject import Subject
-from gateway.erasure.workers import HostWorkers, StoreFiles
+from gateway.erasure.workers import HostWorkers
+from gateway.erasure_parts import StoreFiles, list_journals
 from gateway.frames import frame_prefix
 from gateway.metrics import Metrics
 from gateway.peers import Peers
@@ -109,12 +109,13 @@ class Host:
     def eraser(self, number: int = 99) -> UserEraser:
         """Return an eraser of a worker that has no journal of its own."""
         workers = HostWorkers(
-            data_dir=self.directory, number=number, own=Nobody(), peers=self.peers, options=JournalOptions(),  # type: ignore[arg-type]
-            hasher=SECRET.derive("devices"),
+            number=number, own=Nobody(), peers=self.peers, hasher=SECRET.derive("devices"),  # type: ignore[arg-type]
+            list_journals=partial(list_journals, self.directory),
+            open_idle=partial(SqliteJournal.open, self.directory),
         )  # fmt: skip
         return UserEraser(
             erasures=self.erasures, people=self.people, registry=self.registry,
-            files=StoreFiles([self.directory / name for name in FILES]),
+            files=StoreFiles(self.directory),
             counts=CounterMoves(self.counters, SECRET.derive("policy")), workers=workers, secret=SECRET,
             metrics=Metrics(), clock=SystemClock(),
         )  # fmt: skip

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from adapters.erasures.sqlite import SqliteErasures
 from adapters.journal.options import JournalOptions
+from adapters.journal.page_gaps import clean_gaps
 from adapters.journal.sqlite import SqliteJournal
 from adapters.people.sqlite import SqlitePeople
 from adapters.registry.sqlite import SqliteRegistry
@@ -15,7 +19,7 @@ from core.hashing import SipHash
 from gateway.count_moves import CounterMoves
 from gateway.erasure.eraser import UserEraser
 from gateway.erasure.local import LocalErasure, Releasing
-from gateway.erasure.workers import HostWorkers, StoreFiles
+from gateway.erasure.workers import HostWorkers
 from gateway.metrics import Metrics
 from gateway.peers import Peers
 from gateway.pipeline.clock import Clock
@@ -79,6 +83,22 @@ class ErasureParts:
     eraser: UserEraser
 
 
+class StoreFiles:
+    """Implements gateway.erasure.eraser.Files."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+
+    async def clean(self, needles: Sequence[bytes]) -> int:
+        """Rid the files of leftovers of what was deleted; return how many stay, in what is too large."""
+        return sum([await asyncio.to_thread(clean_gaps, self._data_dir / name, needles) for name in FILES])
+
+
+def list_journals(data_dir: Path) -> list[int]:
+    """Return the numbers of all journals."""
+    return sorted(int(path.stem.removeprefix("journal-")) for path in data_dir.glob("journal-*.db"))
+
+
 async def open_erasure(
     pipeline: Pipeline, holdings: Holdings, options: JournalOptions, secret: SipHash, metrics: Metrics, clock: Clock
 ) -> ErasureParts:
@@ -90,10 +110,11 @@ async def open_erasure(
         deferrals=pipeline.deferrals, gates=pipeline.gates, hasher=hasher, clock=clock,
     )  # fmt: skip
     workers = HostWorkers(
-        data_dir=holdings.data_dir, number=pipeline.journal.number, own=local, peers=holdings.peers, options=options,
-        hasher=hasher,
+        number=pipeline.journal.number, own=local, peers=holdings.peers, hasher=hasher,
+        list_journals=partial(list_journals, holdings.data_dir),
+        open_idle=lambda number: SqliteJournal.open(holdings.data_dir, number, options),
     )  # fmt: skip
-    files = StoreFiles([holdings.data_dir / name for name in FILES])
+    files = StoreFiles(holdings.data_dir)
     eraser = UserEraser(
         erasures=await SqliteErasures.open(holdings.data_dir), people=holdings.people, registry=holdings.registry,
         files=files, counts=holdings.counts, workers=workers, secret=secret, metrics=metrics, clock=clock,
