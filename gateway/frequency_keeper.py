@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import mmap
 import time
+from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from adapters.hotstate.frequency_file import FILE
-from adapters.hotstate.shared_file import attach
 from core.frequency import FrequencyCounters
 from gateway.logs import get_logger
 
@@ -22,10 +20,12 @@ FLUSH_EVERY_S = 30.0
 
 
 class FrequencyKeeper:
-    """Flushes the file while it is entered, once it was told that it is there."""
+    """Flushes the file while it is entered, once it was told that it is there. attach: maps it."""
 
-    def __init__(self, registry: CollectorRegistry, directory: Path, every_s: float = FLUSH_EVERY_S) -> None:
-        self._directory = directory
+    def __init__(
+        self, registry: CollectorRegistry, attach: Callable[[], mmap.mmap], every_s: float = FLUSH_EVERY_S
+    ) -> None:
+        self._attach = attach
         self._every_s = every_s
         self._there = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -63,7 +63,7 @@ class FrequencyKeeper:
 
     async def _run(self) -> None:
         await self._there.wait()
-        mapping = attach(self._directory / FILE)
+        mapping = self._attach()
         counters = FrequencyCounters(mapping)
         self._seen = counters.full
         try:

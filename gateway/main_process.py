@@ -12,8 +12,7 @@ from pathlib import Path
 
 import uvloop
 
-from adapters.hotstate import shared_file
-from adapters.hotstate.frequency_file import open_frequency
+from adapters.hotstate import frequency_file, shared_file
 from adapters.journal.reader import JournalReader
 from adapters.journal.sqlite import journal_path
 from adapters.journal.sqlite_file import FileLock, mapped_errors
@@ -111,7 +110,7 @@ async def _supervise(settings: Settings, settings_path: Path, insecure: bool, wo
         command, total, metrics_dir, prepare=make_ready, on_reload=reload,
         drain_s=settings.server.drain_s + 10.0,
     )  # fmt: skip
-    keeper = FrequencyKeeper(supervisor.registry, settings.data_dir)
+    keeper = FrequencyKeeper(supervisor.registry, lambda: shared_file.attach(settings.data_dir / frequency_file.FILE))
     census = _show_host(supervisor, host)
     exposition, guard = Exposition([supervisor.registry], metrics_dir), guard_of(settings)
     web = make_app(exposition, supervisor.checks, guard, parts.pages, previewing.page)
@@ -176,7 +175,7 @@ def prepare(settings: Settings) -> None:
     _check_secret(settings.data_dir)
     shared = shared_file.shared_directory(settings.data_dir)
     prepare_people(settings)
-    open_frequency(settings.data_dir, SystemClock().unix_ms() // 1_000)
+    frequency_file.open_frequency(settings.data_dir, SystemClock().unix_ms() // 1_000)
     buckets = shared_file.create(shared / BUCKETS_FILE, TokenBuckets.required_bytes(settings.limits.capacity))
     TokenBuckets.create(buckets, settings.limits.capacity)
     capacity = settings.dedup.capacity

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from adapters.hotstate.frequency_file import FrequencyOptions, attach_frequency, open_frequency
+from adapters.hotstate.frequency_file import FILE, FrequencyOptions, attach_frequency, open_frequency
+from adapters.hotstate.shared_file import attach
 from gateway.frequency_keeper import FrequencyKeeper
 
 NOW_S = 1_700_000_000
@@ -17,7 +18,7 @@ NOW_S = 1_700_000_000
 
 async def test_counters_are_flushed_and_told_of_from_the_moment_that_they_are_there(tmp_path: Path) -> None:
     registry = CollectorRegistry()
-    keeper = FrequencyKeeper(registry, tmp_path, every_s=0.01)
+    keeper = FrequencyKeeper(registry, lambda: attach(tmp_path / FILE), every_s=0.01)
 
     def told(name: str) -> float:
         return registry.get_sample_value(f"walletpush_frequency_{name}") or 0.0
