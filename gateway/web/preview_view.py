@@ -1,26 +1,21 @@
-"""The preview page as HTML: one template, one style, and headers that let nothing else in."""
+"""The preview page as HTML: one template and one style, for how a message looks at an hour and place."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
 from aiohttp import web
 from babel.dates import format_date
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from core.content.locales import parse_tag
 from core.content.templates import VariableType
 from core.policy.zones import is_zone, zone_info
+from gateway.web.closed_page import PLACE, closed_headers, environment, page_response
 from gateway.web.preview_form import LOCALES, TEXTS, Entered
 from gateway.web.preview_looks import Looks
 from gateway.web.preview_texts import LANGUAGES, texts_in
 
-PLACE: Final = Path(__file__).parent / "templates"
 TYPES: Final = tuple(VariableType.__members__)
 STATUS_OF_PROBLEMS: Final = 422
 
@@ -30,12 +25,8 @@ class PreviewView:
 
     def __init__(self) -> None:
         self._style = (PLACE / "preview.css").read_text("utf-8")
-        environment = Environment(
-            loader=FileSystemLoader(PLACE), autoescape=True, undefined=StrictUndefined, auto_reload=False,
-            trim_blocks=True, lstrip_blocks=True,
-        )  # fmt: skip
-        self._template = environment.get_template("preview.html")
-        self._headers = _headers(self._style)
+        self._template = environment().get_template("preview.html")
+        self._headers = closed_headers(self._style)
 
     def page(
         self, language: str, entered: Entered, looks: Looks, *, now_unix_s: int, apps: tuple[str, ...] | None = None,
@@ -50,11 +41,8 @@ class PreviewView:
             looks=looks, apps=apps, shown_version=shown_version, locales=LOCALES, fields=TEXTS, types=TYPES,
             clock=_clock(entered, now_unix_s), day=_day(entered, now_unix_s),
         )  # fmt: skip
-        headers = {**self._headers, "Content-Language": language, **({"Retry-After": str(wait_s)} if wait_s else {})}
         usual = STATUS_OF_PROBLEMS if looks.problems else 200
-        return web.Response(
-            text=html, content_type="text/html", charset="utf-8", status=status or usual, headers=headers
-        )
+        return page_response(html, self._headers, language, status or usual, wait_s)
 
 
 def _local(entered: Entered, now_unix_s: int) -> datetime:
@@ -72,19 +60,3 @@ def _day(entered: Entered, now_unix_s: int) -> str:
     pattern = "M月d日 EEEE" if tag is not None and tag.language in ("zh", "ja") else "EEEE, d MMMM"
     language = tag.language if tag is not None else "en"
     return format_date(_local(entered, now_unix_s).date(), pattern, locale=language)
-
-
-def _headers(style: str) -> Mapping[str, str]:
-    """Nothing is loaded from anywhere and nothing runs: pictures of a message are told, not fetched."""
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return {
-        "Content-Security-Policy": (
-            f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'self'; base-uri 'none'; "
-            "frame-ancestors 'none'"
-        ),
-        "Referrer-Policy": "no-referrer",
-        "X-Frame-Options": "DENY",
-        "X-Robots-Tag": "noindex, nofollow, noarchive",
-        "Cross-Origin-Opener-Policy": "same-origin",
-        "Cross-Origin-Resource-Policy": "same-origin",
-    }
