@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import orjson
 from sqlalchemy import Connection, Engine, select
@@ -16,23 +14,15 @@ from sqlalchemy.dialects.sqlite import insert
 from adapters.erasures.tables import ERASURES, erasures, under_way
 from adapters.journal.sqlite_file import make_directory, open_writable, waited_lock
 from adapters.registry.store import engine_of, mapped_errors
-from core.errors import Unavailable
+from adapters.registry.threaded_file import ThreadedFile
 from core.privacy import Erasure, Purged, UnderWay
-
-RESULT = TypeVar("RESULT")
-_READ = "BEGIN"
-# At once, since a read lock that must grow while another worker writes fails without waiting.
-_WRITE = "BEGIN IMMEDIATE"
 
 
 class SqliteErasures:
-    """Implements core.privacy.ErasureRecord; made by `open`, used on one event loop, its statements on one thread."""
+    """Implements core.privacy.ErasureRecord; made by `open`, used on one event loop."""
 
     def __init__(self, path: Path, engine: Engine) -> None:
-        self._path = path
-        self._engine = engine
-        self._closed = False
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="erasures")
+        self._file = ThreadedFile(path, engine)
 
     @classmethod
     async def open(cls, directory: Path) -> SqliteErasures:
@@ -45,53 +35,40 @@ class SqliteErasures:
 
     async def begin(self, noted: UnderWay) -> None:
         """Note an erasure, durably, before anything is removed; one of the same subject is replaced."""
-        await self._run(_WRITE, partial(_begin, noted=noted))
+        await self._file.write(partial(_begin, noted=noted))
 
     async def under_way(self) -> list[UnderWay]:
         """Return what was begun and is not done, oldest first, at most 1,000."""
-        return await self._run(_READ, _under_way)
+        return await self._file.read(_under_way)
 
     async def find_under_way(self, subject_hash: str) -> UnderWay | None:
         """Return a subject's erasure that is not done."""
-        return await self._run(_READ, partial(_find_under_way, subject_hash=subject_hash))
+        return await self._file.read(partial(_find_under_way, subject_hash=subject_hash))
 
     async def note(self, subject_hash: str, removed_counts: Mapping[str, int]) -> None:
         """Keep the counts of the steps that are done."""
-        await self._run(_WRITE, partial(_note, subject_hash=subject_hash, removed_counts=removed_counts))
+        await self._file.write(partial(_note, subject_hash=subject_hash, removed_counts=removed_counts))
 
     async def forget_deleted(self) -> bool:
         """Empty the log, where what was sealed still stands; tell whether no other worker held it."""
-        return await self._run("", _empty_log)
+        return await self._file.maintain(_empty_log)
 
     async def finish(self, proof: Erasure | None, subject_hash: str) -> None:
         """Keep the proof, unless an earlier one stands for it, and forget in the same commit that it was under way."""
-        await self._run(_WRITE, partial(_finish, proof=proof, subject_hash=subject_hash))
+        await self._file.write(partial(_finish, proof=proof, subject_hash=subject_hash))
 
     async def newest(self, subject_hash: str) -> Erasure | None:
         """Return a subject's newest proof."""
-        return await self._run(_READ, partial(_newest, subject_hash=subject_hash))
+        return await self._file.read(partial(_newest, subject_hash=subject_hash))
 
     async def purge(self, _now_unix_ms: int, before_unix_ms: int, most: int) -> Purged:
         """Let the oldest proofs go, at most so many, that are older. Raises Unavailable."""
-        rows = await self._run(_WRITE, partial(_purge, before_unix_ms=before_unix_ms, most=most))
+        rows = await self._file.write(partial(_purge, before_unix_ms=before_unix_ms, most=most))
         return Purged(rows, rows == most)
 
     async def close(self) -> None:
         """Let go of the file."""
-        self._closed = True
-        await asyncio.to_thread(self._thread.shutdown)
-        self._engine.dispose()
-
-    async def _run(self, begin: str, work: Callable[[Connection], RESULT]) -> RESULT:
-        if self._closed:
-            raise Unavailable(f"{self._path.stem} is closed")
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._transaction, begin, work)
-
-    def _transaction(self, begin: str, work: Callable[[Connection], RESULT]) -> RESULT:
-        with mapped_errors(self._path), self._engine.begin() as connection:
-            if begin:
-                connection.exec_driver_sql(begin)
-            return work(connection)
+        await self._file.close()
 
 
 def _open_engine(path: Path) -> Engine:

@@ -3,42 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, func, select
 from sqlalchemy.dialects.sqlite import insert
 
 from adapters.journal.sqlite_file import make_directory, open_writable, waited_lock
-from adapters.registry.store import engine_of, mapped_errors
+from adapters.registry.store import engine_of
+from adapters.registry.threaded_file import ThreadedFile
 from adapters.templates.source_json import from_json, to_json
 from adapters.templates.tables import TEMPLATES, heads, versions
 from core.content.store import StoredTemplate
 from core.content.templates import TemplateSource
-from core.errors import InvalidRequest, Unavailable
+from core.errors import InvalidRequest
 from core.model import NotificationClass
 
-RESULT = TypeVar("RESULT")
-_READ = "BEGIN"
-# At once, since a read lock that must grow while another worker writes fails without waiting.
-_WRITE = "BEGIN IMMEDIATE"
 _SELECT = select(versions, heads.c.current, heads.c.retired).join(
     heads, (heads.c.app == versions.c.app) & (heads.c.template_id == versions.c.template_id)
 )
 
 
 class SqliteTemplates:
-    """Made by `open`, used on one event loop; every statement runs on one thread of its own."""
+    """Made by `open`, used on one event loop."""
 
     def __init__(self, path: Path, engine: Engine) -> None:
-        self._path = path
-        self._engine = engine
-        self._closed = False
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="templates")
+        self._file = ThreadedFile(path, engine)
 
     @classmethod
     async def open(cls, directory: Path) -> SqliteTemplates:
@@ -52,35 +44,23 @@ class SqliteTemplates:
     async def publish(self, app: str, source: TemplateSource, publisher: str, now_unix_ms: int) -> StoredTemplate:
         """Store the next version and make it current, as core.content.store says."""
         work = partial(_publish, app=app, source=source, publisher=publisher, now_unix_ms=now_unix_ms)
-        return await self._run(_WRITE, work)
+        return await self._file.write(work)
 
     async def get(self, app: str, template_id: str, version: int = 0) -> StoredTemplate | None:
         """Return a version, 0 for the current one."""
-        return await self._run(_READ, partial(_get, app=app, template_id=template_id, version=version))
+        return await self._file.read(partial(_get, app=app, template_id=template_id, version=version))
 
     async def list_current(self, app: str, after: str, limit: int) -> list[StoredTemplate]:
         """Return current versions with ids greater than `after`, by id."""
-        return await self._run(_READ, partial(_list_current, app=app, after=after, limit=limit))
+        return await self._file.read(partial(_list_current, app=app, after=after, limit=limit))
 
     async def retire(self, app: str, template_id: str) -> bool:
         """Take no more notifications for a template; return whether there is one."""
-        return await self._run(_WRITE, partial(_retire, app=app, template_id=template_id))
+        return await self._file.write(partial(_retire, app=app, template_id=template_id))
 
     async def close(self) -> None:
         """Let go of the file."""
-        self._closed = True
-        await asyncio.to_thread(self._thread.shutdown)
-        self._engine.dispose()
-
-    async def _run(self, begin: str, work: Callable[[Connection], RESULT]) -> RESULT:
-        if self._closed:
-            raise Unavailable(f"{self._path.stem} is closed")
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._transaction, begin, work)
-
-    def _transaction(self, begin: str, work: Callable[[Connection], RESULT]) -> RESULT:
-        with mapped_errors(self._path), self._engine.begin() as connection:
-            connection.exec_driver_sql(begin)
-            return work(connection)
+        await self._file.close()
 
 
 def _open_engine(path: Path) -> Engine:
