@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from core.frequency import FrequencyCounters
 from core.hashing import SipHash
+from core.policy.count_keys import device_hashes, device_name, user_hashes
 
 
 class CounterMoves:
@@ -20,13 +21,13 @@ class CounterMoves:
 
     def move(self, app: str, from_user_id: str, into_user_id: str, now_unix_ms: int) -> None:
         """Count for one user what was counted for another. What finds no room is not counted, but nothing fails."""
-        hashes = self._hashes.derive(f"cap user of {app}")
+        hashes = user_hashes(self._hashes, app)
         gone, stays = hashes.hash64(from_user_id), hashes.hash64(into_user_id)
         self._counters.add_events(stays, self._counters.events_of(gone), now_unix_ms // 1_000)
         self._counters.forget(gone)
 
     def forget(self, app: str, user_id: str, devices: Iterable[tuple[int, str]]) -> int:
         """Forget what was counted for a user and for devices, (provider, token) each; return how many messages."""
-        of_users, of_devices = (self._hashes.derive(f"cap {what} of {app}") for what in ("user", "device"))
-        keys = [of_users.hash64(user_id), *(of_devices.hash64(f"{provider}:{token}") for provider, token in devices)]
+        of_users, of_devices = user_hashes(self._hashes, app), device_hashes(self._hashes, app)
+        keys = [of_users.hash64(user_id), *(of_devices.hash64(device_name(*device)) for device in devices)]
         return sum(self._counters.forget(key) for key in keys)

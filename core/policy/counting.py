@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from core.hashing import SipHash
 from core.policy.caps import MONTH_S, CapFilter, CapRule, Window
+from core.policy.count_keys import device_hashes, device_name, user_hashes
 from core.policy.decision import Count
 from core.policy.message import Message
 from core.policy.people import Channel, Recipient, UserDevice
@@ -69,8 +70,8 @@ class Counting:
         self._rules = rules
         self._counters = counters
         self._filter_hashes = hashes.derive("cap filter")
-        self._user_hashes = hashes.derive(f"cap user of {rules.app}")
-        self._device_hashes = hashes.derive(f"cap device of {rules.app}")
+        self._user_hashes = user_hashes(hashes, rules.app)
+        self._device_hashes = device_hashes(hashes, rules.app)
         self._message_hashes = hashes.derive("cap message")
         self._periods = Periods()
         self._filters = list(dict.fromkeys(rule.filter for rule in rules.caps))
@@ -107,9 +108,13 @@ class Counting:
         self._user_hashes.hash64_many([one.user_id for one in recipients], keys)
         return keys
 
+    def stranger_key(self, device: UserDevice) -> int:
+        """Return by what a device is counted whose user is not known, so that strangers share no cap."""
+        return self._user_hashes.hash64(f"\0{device.target.provider}:{device.target.token}")
+
     def device_key(self, device: UserDevice) -> int:
         """Return a device's key."""
-        return self._device_hashes.hash64(f"{device.target.provider}:{device.target.token}")
+        return self._device_hashes.hash64(device_name(device.target.provider, device.target.token))
 
     def message_hash(self, message: Message) -> int:
         """Return 64 bits of a notification's id: the lower 32 are the tag it is counted by."""

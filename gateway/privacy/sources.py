@@ -7,6 +7,7 @@ from typing import Protocol
 
 from core.audit import AuditLog
 from core.hashing import SipHash
+from core.policy.count_keys import user_hashes
 from core.privacy import Eraser, subject_hash
 
 _LINES = 500
@@ -31,7 +32,7 @@ class CountExport:
 
     async def export(self, app: str, user_id: str) -> Rows:
         """Give when something was counted, or reserved, for the user."""
-        user = self._hashes.derive(f"cap user of {app}").hash64(user_id)
+        user = user_hashes(self._hashes, app).hash64(user_id)
         for time_s, _, _, reserved in sorted(self._counters.events_of(user)):
             yield "counted_notifications", {"time_unix_ms": time_s * 1_000, "reserved": reserved}
 
