@@ -17,6 +17,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from adapters.hotstate.shared_file import shared_directory
+from gateway.secret import load_secret
 from protos.walletpush.v1 import device_pb2, notification_pb2, preference_pb2, privacy_pb2, receipt_pb2, user_pb2
 from protos.walletpush.v1.delivery_pb2_grpc import DeliveryServiceStub
 from protos.walletpush.v1.privacy_pb2_grpc import PrivacyServiceStub
@@ -135,6 +136,21 @@ def send_all(stub: DeliveryServiceStub, me: Person, other: str, due_s: float) ->
     return sent
 
 
+def links(gateway: Gateway, me: Person) -> list[str]:
+    """Return the files in which a keyed hash of the user or a device would let the gateway itself find them again."""
+    data = gateway.directory / "data"
+    secret = load_secret(data)
+    devices, policy = secret.derive("devices"), secret.derive("policy")
+    of_users, of_devices = policy.derive("cap user of wallet"), policy.derive("cap device of wallet")
+    tokens = {1: apns_token(me.user_id), 2: fcm_device(me.user_id).token}
+    keys = [devices.hash64(f"user\0{me.user_id}"), of_users.hash64(me.user_id)]
+    keys += [devices.hash64(token) for token in tokens.values()]
+    keys += [of_devices.hash64(f"{provider}:{token}") for provider, token in tokens.items()]
+    needles = [key.to_bytes(8, "little") for key in keys]
+    files = files_of(data, shared_directory(data))
+    return [path.name for path in files if not path.is_socket() and any(one in path.read_bytes() for one in needles)]
+
+
 @contextlib.contextmanager
 def connections(gateway: Gateway) -> Iterator[list[grpc.Channel]]:
     with contextlib.ExitStack() as stack:
@@ -190,10 +206,12 @@ def test_an_erased_user_is_in_no_file_and_others_are_whole(two_workers: Gateway)
                 assert final(stub, one).state == DELIVERED
         shared_before = [receipt_of(stub, one) for sent in all_sent for one in sent.shared]
         assert traces(places(gateway), [me.user_id, me.greeting]), "the search finds what is there"
+        assert any(name.startswith("journal-") for name in links(gateway, me)), "the search finds what is there"
 
         proof = erase(channels[1], me.user_id)
         done = time.time()
         assert traces(places(gateway), me.texts()) == []
+        assert links(gateway, me) == []
         assert len(proof.subject_hash) == 32
         assert proof.removed_counts["people.users"] == 1
         assert proof.removed_counts["people.consents"] == 3
@@ -214,6 +232,7 @@ def test_an_erased_user_is_in_no_file_and_others_are_whole(two_workers: Gateway)
                 assert (receipt.state, len(receipt.deliveries)) == (DELIVERED, 1), "the other user, and them alone"
     gateway.stop()
     assert traces(places(gateway), me.texts()) == []
+    assert links(gateway, me) == []
     gateway.start()
     with gateway.channel() as channel:
         stub = wallet_of(channel).delivery
