@@ -12,12 +12,12 @@ from gateway.commands.message import Message
 from gateway.commands.output import as_json, say, table
 from gateway.commands.spread import spread
 from gateway.commands.target import App
-from gateway.commands.variables import to_values
+from gateway.commands.variables import Category, Tags, Template, Variables, use
 
 if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
 
-    from gateway.client import Notification, Walletpush
+    from gateway.client import Walletpush
     from protos.walletpush.v1 import policy_pb2
 
 User = Annotated[str, typer.Argument(help="The user's id.", show_default=False)]
@@ -29,12 +29,10 @@ def explain(
     message: Message,
     app: App,
     user: User,
-    template: Annotated[str, typer.Option(help="A published template: its class, category and texts.")] = "",
-    variables: Annotated[
-        list[str] | None, typer.Option("--var", help="NAME=VALUE for the template; amounts and lists as JSON.")
-    ] = None,
-    category: Annotated[str, typer.Option(help="Default: the template's, or the app's first of the class.")] = "",
-    tag: Annotated[list[str] | None, typer.Option("--tag", help="What caps may count; repeatable.")] = None,
+    template: Template = "",
+    variables: Variables = None,
+    category: Category = "",
+    tag: Tags = None,
     at: Annotated[str, typer.Option(help="When: 2026-03-01T03:00+08:00; without an offset UTC. Default: now.")] = "",
     json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
 ) -> None:
@@ -53,7 +51,7 @@ def explain(
 
     async def work(client: Walletpush) -> None:
         if template:
-            await _use(client, notification, template, variables or [])
+            await use(client, notification, template, variables or [])
         explained = await client.explain(notification, moment)
         say(as_json(explained)) if json else show(explained)
         if _verdict(explained.decision) != "pass":
@@ -75,14 +73,6 @@ def to_moment(text: str) -> Timestamp:
     moment = Timestamp()
     moment.FromDatetime(found if found.tzinfo else found.replace(tzinfo=UTC))
     return moment
-
-
-async def _use(client: Walletpush, notification: Notification, template_id: str, typed: list[str]) -> None:
-    template = await client.templates.get(notification.app, template_id)
-    notification.notification_class = template.notification_class
-    notification.template.template_id = template_id
-    for name, value in to_values(typed, template).items():
-        notification.template.variables[name].CopyFrom(value)
 
 
 def show(explained: policy_pb2.ExplainNotificationResponse) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
+
+_WIDEST = 100_000
 
 
 def say(line: str) -> None:
@@ -21,22 +24,31 @@ def note(line: str) -> None:
     sys.stderr.write(line + "\n")
 
 
-def as_json(message: Message) -> str:
-    """Return a message as JSON on one line, fields by their names in the contract."""
-    from google.protobuf.json_format import MessageToJson
+def as_json(message: Message, also: Mapping[str, bool] = MappingProxyType({})) -> str:
+    """Return a message as JSON on one line, fields by their names in the contract.
 
-    return MessageToJson(message, preserving_proto_field_name=True, indent=None, ensure_ascii=False)
+    also: what is told even where it is false, which the contract's JSON leaves out.
+    """
+    import json
+
+    from google.protobuf.json_format import MessageToDict
+
+    fields = MessageToDict(message, preserving_proto_field_name=True)
+    return json.dumps({**fields, **also}, ensure_ascii=False)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print rows under their columns."""
+    """Print rows under their columns; folded to a terminal's width, but never in a pipe or file."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    drawn = Table(box=box.SIMPLE)
+    drawn = Table(box=box.SIMPLE, show_header=any(columns))
     for column in columns:
         drawn.add_column(column, overflow="fold")
     for row in rows:
         drawn.add_row(*row)
-    Console(soft_wrap=False).print(drawn)
+    console = Console(soft_wrap=False)
+    if not console.is_terminal:
+        console.width = console.measure(drawn, options=console.options.update(max_width=_WIDEST)).maximum
+    console.print(drawn)

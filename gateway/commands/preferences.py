@@ -50,12 +50,9 @@ def set_preference(
 
     if yes == no:
         raise typer.BadParameter("say --yes or --no")
-    name = f"CHANNEL_{channel.upper() or 'UNSPECIFIED'}"
-    if name not in dict(pb.Channel.items()):
-        raise typer.BadParameter(f"{channel} is no channel: push, sms, email, web_push or in_app")
     consent = pb.Consent(
-        category=category, channel=name, granted=yes, method=pb.CONSENT_METHOD_CUSTOMER_CARE, wording_version=wording,
-        evidence=evidence,
+        category=category, channel=_channel(channel), granted=yes, method=pb.CONSENT_METHOD_CUSTOMER_CARE,
+        wording_version=wording, evidence=evidence,
     )  # fmt: skip
 
     async def work(client: Walletpush) -> None:
@@ -71,7 +68,31 @@ def history(connection: Connection, app: App, user: User) -> None:
 
     async def work(client: Walletpush) -> None:
         async for consent in client.preferences.history(app, user):
-            say(as_json(consent))
+            say(as_json(consent, {"granted": consent.granted}))
+
+    connection.run(work)
+
+
+@app.command("links")
+@spread
+def links(
+    connection: Connection,
+    app: App,
+    user: User,
+    category: Annotated[str, typer.Option(help="What one click ends; empty: all marketing.")] = "",
+    channel: Annotated[str, typer.Option(help="push, sms, email, web_push, in_app; empty: all.")] = "",
+    json: Json = False,
+) -> None:
+    """Make the links to unsubscribe and to the preference centre that a message carries."""
+
+    async def work(client: Walletpush) -> None:
+        made = await client.preferences.links(app, user, category, _channel(channel))
+        if json:
+            say(as_json(made))
+        else:
+            say(f"unsubscribe: {made.unsubscribe_url}")
+            say(f"preferences: {made.preference_centre_url}")
+            say(f"until {made.expire_time.ToJsonString()}")
 
     connection.run(work)
 
@@ -93,3 +114,12 @@ def show(preferences: preference_pb2.GetPreferencesResponse, json: bool) -> None
         say(f"quiet: {as_json(window)}")
     for suppression in preferences.suppressions:
         say(f"suppressed: {as_json(suppression)}")
+
+
+def _channel(name: str) -> preference_pb2.Channel:
+    from protos.walletpush.v1 import preference_pb2 as pb
+
+    try:
+        return pb.Channel.Value(f"CHANNEL_{name.upper() or 'UNSPECIFIED'}")
+    except ValueError:
+        raise typer.BadParameter(f"{name} is no channel: push, sms, email, web_push or in_app") from None

@@ -12,6 +12,7 @@ from gateway.commands.message import Message
 from gateway.commands.output import as_json, say
 from gateway.commands.spread import spread
 from gateway.commands.target import ApnsToken, App, FcmToken, Sandbox, the_device
+from gateway.commands.variables import Category, Tags, Template, Variables, use
 
 if TYPE_CHECKING:
     from gateway.client import Accepted, Walletpush
@@ -32,21 +33,31 @@ def send(
     apns_token: ApnsToken = None,
     fcm_token: FcmToken = None,
     sandbox: Sandbox = False,
+    template: Template = "",
+    variables: Variables = None,
+    category: Category = "",
+    tag: Tags = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for its receipts, at most for --wait-s.")] = False,
     wait_s: Annotated[float, typer.Option(min=0, help="Seconds to wait.")] = 30.0,
     json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
 ) -> None:
     """Send one notification and print its id; it is durable then.
 
+    It says --title and --body, or what a --template says to each --user.
     With --wait the exit code is 1 unless all its deliveries were accepted by the providers.
     """
     notification = message.build()
-    notification.app = app
+    if template and notification.content.ByteSize():
+        raise typer.BadParameter("a template brings its own content: leave out --title, --body and what else is shown")
+    notification.app, notification.category = app, category
+    notification.tags.extend(tag or ())
     notification.user_ids.extend(user or ())
     if apns_token or fcm_token or not user:
         notification.devices.append(the_device(apns_token, fcm_token, sandbox))
 
     async def work(client: Walletpush) -> None:
+        if template:
+            await use(client, notification, template, variables or [])
         taken = await client.send_now(notification)
         _tell(taken, json)
         if wait and not await _is_delivered(client, taken.id, wait_s, json):

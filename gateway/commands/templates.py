@@ -14,6 +14,7 @@ from gateway.commands.failure import BAD_USAGE, CommandFailed
 from gateway.commands.output import say, table
 from gateway.commands.spread import spread
 from gateway.commands.target import App
+from gateway.commands.variables import Variables, to_values
 
 if TYPE_CHECKING:
     from gateway.client import Walletpush
@@ -79,7 +80,7 @@ def preview(
     channel: Annotated[str, typer.Option(help="push, sms, email, web_push or in_app.")] = "push",
     user: Annotated[str, typer.Option(help="Whose locale, zone and attributes to take.")] = "",
     locale: Annotated[str, typer.Option(help="BCP 47 tag.")] = "",
-    variables: Annotated[list[str] | None, typer.Option("--var", help="NAME=TEXT, as often as needed.")] = None,
+    variables: Variables = None,
     masked: Annotated[bool, typer.Option("--masked", help="As on a locked screen.")] = False,
 ) -> None:
     """Show what a user would see."""
@@ -96,10 +97,12 @@ def preview(
         request.template.CopyFrom(read_template(Path(template)))
     else:
         request.template_id = template
-    for name, text in _pairs(variables or []):
-        request.variables[name].text = text
 
     async def work(client: Walletpush) -> None:
+        if variables:
+            known = request.template if request.HasField("template") else await client.templates.get(app, template)
+            for name, value in to_values(variables, known).items():
+                request.variables[name].CopyFrom(value)
         _show(await client.templates.preview(request))
 
     connection.run(work)
@@ -129,13 +132,6 @@ def _worded(told: object, key: str = "") -> object:
     if isinstance(told, str) and key in _PREFIXES and told.islower():
         return _PREFIXES[key] + told.upper()
     return told
-
-
-def _pairs(variables: list[str]) -> list[tuple[str, str]]:
-    pairs = [one.partition("=") for one in variables]
-    if not all(name and equals for name, equals, _ in pairs):
-        raise CommandFailed("--var wants NAME=TEXT", BAD_USAGE)
-    return [(name, text) for name, _, text in pairs]
 
 
 def _row(one: pb.Template) -> tuple[str, ...]:

@@ -3,12 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
+    from gateway.client import Notification, Walletpush
     from protos.walletpush.v1 import template_pb2, value_pb2
+
+Template = Annotated[str, typer.Option(help="A published template: its class, category and texts.")]
+Variables = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--var",
+        metavar="NAME=VALUE",
+        help='Of the template; an amount as JSON: {"money": {"currency": "EUR", "minor_units": 1250}}.',
+    ),
+]
+Category = Annotated[str, typer.Option(help="Default: the template's, or the app's first of the class.")]
+Tags = Annotated[list[str] | None, typer.Option("--tag", help="What caps may count; repeatable.")]
+
+
+async def use(client: Walletpush, notification: Notification, template_id: str, typed: Iterable[str]) -> None:
+    """Let a notification say what a published template says, in the template's class. Raises BadParameter."""
+    template = await client.templates.get(notification.app, template_id)
+    notification.notification_class = template.notification_class
+    notification.template.template_id = template_id
+    for name, value in to_values(typed, template).items():
+        notification.template.variables[name].CopyFrom(value)
 
 
 def to_values(typed: Iterable[str], template: template_pb2.Template) -> Mapping[str, value_pb2.Value]:
@@ -33,6 +55,10 @@ def _value(name: str, text: str, kind: int) -> value_pb2.Value:
 
     from protos.walletpush.v1 import template_pb2, value_pb2
 
+    shapes = {
+        template_pb2.VARIABLE_TYPE_MONEY: '{"money": {"currency": "EUR", "minor_units": 1250}}',
+        template_pb2.VARIABLE_TYPE_LIST: '{"list": {"values": [{"text": "tea"}]}}',
+    }
     fields = {
         template_pb2.VARIABLE_TYPE_INTEGER: "integer", template_pb2.VARIABLE_TYPE_NUMBER: "number",
         template_pb2.VARIABLE_TYPE_TIME: "time", template_pb2.VARIABLE_TYPE_DATE: "date",
@@ -45,4 +71,5 @@ def _value(name: str, text: str, kind: int) -> value_pb2.Value:
         return ParseDict({fields.get(kind, "text"): text}, value_pb2.Value())  # type: ignore[call-overload]
     except (ValueError, ParseError, TypeError) as error:
         why = str(error).strip().partition("\n")[0]
-        raise typer.BadParameter(f"{name}: {why}") from None
+        wanted = f"; it wants JSON such as {shapes[kind]}" if kind in shapes else ""
+        raise typer.BadParameter(f"{name}: {text!r} does not fit its type ({why}){wanted}") from None

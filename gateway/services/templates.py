@@ -74,7 +74,7 @@ class TemplateServicer(TemplateServiceServicer):
             raise InvalidRequest("version", "must not be negative")
         stored = await self._store.get(app, required("template_id", request.template_id, 64), request.version)
         if stored is None:
-            raise UnknownTemplate(request.template_id)
+            raise _unknown(request.template_id, request.version)
         return pb.GetTemplateResponse(template=from_stored(stored))
 
     async def ListTemplates(  # noqa: N802
@@ -97,7 +97,7 @@ class TemplateServicer(TemplateServiceServicer):
         """Take no more notifications for a template."""
         app = require_app(self._scope(), "app", request.app)
         if not await self._store.retire(app, required("template_id", request.template_id, 64)):
-            raise UnknownTemplate(request.template_id)
+            raise _unknown(request.template_id)
         self._book.changed(app, request.template_id)
         return pb.RetireTemplateResponse()
 
@@ -146,7 +146,7 @@ class TemplateServicer(TemplateServiceServicer):
             return await self._checked("template", stored)
         compiled = await self._book.current(app, required("template_id", request.template_id, 64))
         if compiled is None:
-            raise UnknownTemplate(request.template_id)
+            raise _unknown(request.template_id)
         return compiled
 
     async def _user(self, app: str, user_id: str) -> Recipient:
@@ -163,3 +163,8 @@ def _shown(shown: Preview) -> pb.PreviewTemplateResponse:
         html=rendered.html, image_url=rendered.image_url, deep_link=rendered.deep_link,
         buttons=[pb.ActionButton(label=one.label, link=one.link) for one in rendered.buttons], warnings=shown.warnings,
     )  # fmt: skip
+
+
+def _unknown(template_id: str, version: int = 0) -> UnknownTemplate:
+    wanted = f"{template_id!r}, version {version}" if version else f"{template_id!r}"
+    return UnknownTemplate(f"the app has no template {wanted}")

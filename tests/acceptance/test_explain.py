@@ -66,4 +66,16 @@ def test_a_template_brings_its_class_and_shows_what_the_device_gets(wallet: Wall
     assert "You received" in out.replace("\n", "")
     code, _, err = walletpush(gateway, *words, "amount=much")
     assert (code, "amount: " in err) == (2, True)
-    assert walletpush(gateway, "explain", user, "--app", "wallet", "--template", "unknown")[0] == 5
+    code, _, err = walletpush(gateway, "explain", user, "--app", "wallet", "--template", "unknown")
+    assert (code, err) == (5, "walletpush: refused: the app has no template 'unknown'\n")
+
+
+def test_a_template_is_previewed_and_sent_by_command_with_typed_variables(wallet: Wallet, gateway: Gateway) -> None:
+    name, user = f"typed-{uuid.uuid4().hex[:8]}", wallet.user(local_hour=12)
+    wallet.templates.PublishTemplate(template_pb2.PublishTemplateRequest(template=template(name)), timeout=TIMEOUT_S)
+    amount = 'amount={"money": {"currency": "CNY", "minor_units": 123456}}'
+    said = ("--app", "wallet", "--var", "sender=Wang Fang", "--var", amount)
+    code, out, err = walletpush(gateway, "templates", "preview", name, *said)
+    assert (code, err, "1,234.56" in out) == (0, "", True)
+    code, out, err = walletpush(gateway, "send", *said, "--template", name, "--user", user, "--wait")
+    assert (code, err, "delivered" in out) == (0, "", True)

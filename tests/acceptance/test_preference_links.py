@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 import urllib.error
@@ -18,6 +19,7 @@ from protos.walletpush.v1.preference_pb2_grpc import PreferenceServiceStub
 from tests.acceptance.gateway_process import Gateway
 from tests.acceptance.messages import TIMEOUT_S, error_of, final, send
 from tests.acceptance.test_policy import Wallet, promotion, reason_of, wallet_of
+from tests.acceptance.test_user_files import walletpush
 
 SUPPRESSED = receipt_pb2.NOTIFICATION_STATE_SUPPRESSED
 DELIVERED = receipt_pb2.NOTIFICATION_STATE_DELIVERED
@@ -62,6 +64,17 @@ def test_who_unsubscribes_by_link_is_sent_nothing_more_and_who_returns_is_again(
         told = dict(re.findall(r'<input type="hidden" name="(restore|proof)" value="([^"]+)">', page_after))
         post(made.unsubscribe_url, {**told, "answer": "undo"})
         assert outcome_apart(reachable, user) == (DELIVERED, "")
+
+
+def test_links_are_made_by_command(reachable: Gateway) -> None:
+    words = ("preferences", "links", uuid.uuid4().hex, "--app", "wallet")
+    code, out, err = walletpush(reachable, *words)
+    assert (code, err) == (0, "")
+    for url in re.findall(r"http\S+", out):
+        with urllib.request.urlopen(url, timeout=20) as page:
+            assert page.status == 200
+    assert set(json.loads(walletpush(reachable, *words, "--json")[1])) >= {"unsubscribe_url", "preference_centre_url"}
+    assert walletpush(reachable, *words, "--channel", "pigeon")[0] == 2
 
 
 def test_without_a_public_address_no_links_are_made_and_no_pages_served(gateway: Gateway) -> None:

@@ -70,6 +70,7 @@ def test_preferences_are_set_and_shown_by_command(gateway: Gateway) -> None:
     assert "USER_ALL" in walletpush(gateway, "preferences", "set", "u-cli", "--app", APP, "--no")[1]
     lines = walletpush(gateway, "preferences", "history", "u-cli", "--app", APP)[1].splitlines()
     assert [json.loads(line).get("evidence") for line in lines] == [None, "call 7"]
+    assert [json.loads(line)["granted"] for line in lines] == [False, True]
     assert walletpush(gateway, "preferences", "set", "u-cli", "--app", APP)[0] == 2
 
 

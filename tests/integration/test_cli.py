@@ -111,6 +111,7 @@ def test_send_fills_the_notification_from_its_options(gateway: SmallGateway, run
         ("--app", APP, "--user", "u", "--data", "nothing"),
         ("--user", "u"),
         ("--app", APP, "--user", "u", "--class", "urgent"),
+        ("--app", APP, "--user", "u", "--template", "t", "--title", "Hello"),
     ],
 )
 def test_send_without_a_clear_recipient_or_value_is_wrong_usage(words: tuple[str, ...], run: Run) -> None:
