@@ -20,6 +20,7 @@ MAX_DEPTH = 4
 _IN_TEXT = re.compile(
     r"(?i)(bearer\s+)\S+"  # any bearer credential
     r"|(/3/device/)[^\s\"'?]+"  # the path of an APNs request
+    r"|(/[up]/)[\w-]{60,}"  # a user's link, which whoever has it may use
     r"|()eyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?"  # a JSON web token
     r"|()(?<![0-9a-f])[0-9a-f]{64,}(?![0-9a-f])"  # an APNs token, a key's hash
     r"|()[\w-]{8,}:APA91[\w-]{20,}"  # an FCM registration token

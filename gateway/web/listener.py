@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 from types import TracebackType
 from typing import Self
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web_protocol import RequestPayloadError
 
 from gateway.callers import CallerBook
 from gateway.settings.components import WebSettings
@@ -24,7 +27,7 @@ class WebListener:
     """Serves an application while it is entered. Raises OSError when the address cannot be bound."""
 
     def __init__(self, app: web.Application, settings: WebSettings) -> None:
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0, handle_signals=False)
+        self._runner = web.AppRunner(app, access_log=None, logger=_logger(), shutdown_timeout=2.0, handle_signals=False)
         self._settings = settings
 
     @property
@@ -55,3 +58,16 @@ class WebListener:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(self._settings.tls_cert_file, self._settings.tls_key_file)
         return context
+
+
+def _logger() -> logging.Logger:
+    logger = logging.getLogger("gateway.web.listener")
+    # The same function counts as one filter, however often it is added.
+    logger.addFilter(_is_ours)
+    return logger
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Tell whether a record is of a fault of ours: those of broken requests quote links, which are keys."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError | RequestPayloadError)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
@@ -14,6 +13,7 @@ from core.policy.rules import AppRules
 from gateway.logs import get_logger
 from gateway.pipeline.clock import Clock
 from gateway.settings.components import WebSettings
+from gateway.web.form_reading import NoForm, read_texts
 from gateway.web.links import LinkExpired, LinkRefused, LinkSealer, Purpose
 from gateway.web.page_limits import PageLimits
 from gateway.web.page_view import PageView
@@ -23,7 +23,6 @@ from gateway.web.unsubscribe import answer_unsubscribe, show_unsubscribe
 from gateway.web.visit import PeopleBook, Visit, language_of, message
 
 MAX_BODY_BYTES: Final = 64 << 10
-BODY_S: Final = 10.0
 Show = Callable[[Visit], Awaitable[web.Response]]
 OpenBook = Callable[[], Awaitable[PeopleBook]]
 ALLOW: Final = {"Allow": "GET, HEAD, POST, OPTIONS"}
@@ -103,16 +102,13 @@ class Pages:
 
 
 async def _fields(request: web.Request) -> Fields:
-    """Return the texts of a form, urlencoded or multipart as RFC 8058 allows; files in it count as not sent."""
+    """Return the texts of a form, none where there is none."""
     if request.method != "POST":
         return {}
     try:
-        async with asyncio.timeout(BODY_S):
-            sent = await request.post()
-    except (ValueError, LookupError):
-        # No form at all: a broken multipart, or a character set that nobody knows.
+        return await read_texts(request)
+    except NoForm:
         return {}
-    return {name: [text for text in sent.getall(name) if isinstance(text, str)] for name in sent}
 
 
 async def _options(_request: web.Request) -> web.Response:

@@ -17,6 +17,7 @@ from core.errors import Failure
 from gateway.callers import LOCAL, Caller, CallerBook, PermissionDenied, Unauthenticated
 from gateway.pipeline.clock import Clock
 from gateway.template_book import TemplateBook
+from gateway.web.form_reading import NoForm, read_texts
 from gateway.web.preview_form import EXAMPLE, STORED, Entered, Row, read_form
 from gateway.web.preview_looks import Looks, Problem, compile_entered, rows_for, show
 from gateway.web.preview_texts import LANGUAGES
@@ -24,8 +25,6 @@ from gateway.web.preview_view import PreviewView
 
 PATH: Final = "/preview"
 MAX_WAITING: Final = 8
-MAX_BODY_KIB: Final = 64
-BODY_S: Final = 10.0
 OpenBook = Callable[[], Awaitable[TemplateBook]]
 Apps = Callable[[], Sequence[str]]
 
@@ -166,14 +165,12 @@ async def _sent(request: web.Request) -> Mapping[str, str]:
     if request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
         raise Problems(Problem(("request",), "foreign"), status=403)
     try:
-        async with asyncio.timeout(BODY_S):
-            form = await request.post()
+        form = await read_texts(request)
     except web.HTTPRequestEntityTooLarge:
         raise Problems(Problem(("request",), "too_large"), status=413) from None
-    except (ValueError, LookupError, TimeoutError):
-        # No form at all: a broken multipart, or a character set that nobody knows.
+    except (NoForm, TimeoutError):
         raise Problems(Problem(("request",), "no_form"), status=400) from None
-    return {name: text for name in form if isinstance(text := form[name], str)}
+    return {name: texts[0] for name, texts in form.items() if texts}
 
 
 def _authorization(request: web.Request) -> str | None:

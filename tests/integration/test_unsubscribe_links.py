@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -180,11 +181,39 @@ async def test_links_that_do_not_open_are_told_apart_and_name_nobody(stand: Stan
         (b"no parts", "multipart/form-data"),
         (b"no parts", "multipart/form-data; boundary=x"),
         (AS_FILE, "multipart/form-data; boundary=x"),
+        (AS_FILE.replace(b"; filename", b"\r\nContent-Transfer-Encoding: a\r\nX: "), "multipart/form-data; boundary=x"),
+        (b"--x\r\n" + b"A: b\r\n" * 9_000, "multipart/form-data; boundary=x"),
+        # Decoding this takes Python seconds.
+        (b"List-Unsubscribe=One-Click&a=-" + b"9" * 60_000, "application/x-www-form-urlencoded; charset=punycode"),
+        (b"List-Unsubscribe=One-Click", "application/x-www-form-urlencoded; charset=utf-7"),
     ],
 )
 async def test_anything_but_the_click_changes_nothing(stand: Stand, body: bytes, kind: str) -> None:
     page = await stand.post(stand.link(), body, Content_Type=kind)
     assert page.status == 400
+    assert await stand.history() == []
+
+
+@pytest.mark.parametrize(
+    ("rest", "headers", "body"),
+    [
+        ("?lang=\xff", "", b""),
+        ("", "Content-Type: application/x-www-form-urlencoded\r\nContent-Encoding: gzip\r\n", b"no gzip"),
+        ("", "Transfer-Encoding: chunked\r\n", b"zz\r\n"),
+    ],
+)
+async def test_broken_requests_are_refused_without_a_link_in_the_log(
+    stand: Stand, caplog: pytest.LogCaptureFixture, rest: str, headers: str, body: bytes
+) -> None:
+    link = stand.link()
+    length = "" if "chunked" in headers else f"Content-Length: {len(body)}\r\n"
+    head = f"POST {link}{rest} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{length}{headers}\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", URL(stand.base).port)
+    writer.write(head.encode("latin-1") + body)
+    answer = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    assert b" 400 " in answer.split(b"\r\n")[0]
+    assert caplog.text == ""
     assert await stand.history() == []
 
 

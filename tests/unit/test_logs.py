@@ -102,6 +102,7 @@ def test_secret_fields_are_left_out(name: str) -> None:
         "authorization: Bearer s3cret.s3cret",
         f"POST /3/device/{TOKEN} HTTP/2",
         f"token {TOKEN} is gone",
+        f"GET https://wallet.example/p/AVO7-{'s3cret' * 10}?lang=en failed",
         "jwt eyJhbGciOiJFUzI1NiJ9.s3cret.s3cret",
         "fcm dGVzdGluZw12:APA91s3crets3crets3crets3crets3cret",
         "-----BEGIN EC PRIVATE KEY-----\ns3cret\n-----END EC PRIVATE KEY-----",
