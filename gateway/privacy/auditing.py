@@ -27,6 +27,8 @@ from protos.walletpush.v1 import user_pb2
 
 MAX_DETAIL_BYTES = 256
 _MAX_APP_BYTES = 64
+# In place of a user's id in a detail.
+NAMED = "[user]"
 # Who speaks through a worker's own socket: whoever the gateway's user is on this host.
 HOST = replace(LOCAL, name="host")
 
@@ -224,7 +226,15 @@ def _users(request: Message, action: Action) -> list[str]:
 
 
 def _detail(request: Message, action: Action) -> str:
-    return " ".join(told for path in action.detail if (told := _shown(request, path)))
+    users = [user_id for user_id in _users(request, action) if user_id]
+    return " ".join(told for path in action.detail if (told := _unnamed(_shown(request, path), users)))
+
+
+def _unnamed(text: str, users: Iterable[str]) -> str:
+    """Return a detail without those it is about: the log outlives their erasure, also where the method refuses."""
+    for user_id in sorted(users, key=len, reverse=True):
+        text = text.replace(user_id, NAMED)
+    return text
 
 
 def _shown(request: Message, path: str) -> str:

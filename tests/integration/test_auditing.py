@@ -96,6 +96,9 @@ class Privacy(privacy_pb2_grpc.PrivacyServiceServicer):
         for part in (b"{", b"}"):
             yield privacy_pb2.ExportUserResponse(chunk=part)
 
+    async def EraseUser(self, request: Any, context: object) -> privacy_pb2.EraseUserResponse:  # noqa: N802
+        raise InvalidRequest("reason", "names the user")
+
 
 class Templates(template_pb2_grpc.TemplateServiceServicer):
     """Templates, which hold no personal data."""
@@ -203,6 +206,17 @@ async def test_a_change_that_was_refused_says_so_behind_its_line() -> None:
             ("UserService.DeleteUser", hash_of("nobody"), "refused: INVALID_ARGUMENT"),
             ("PrivacyService.ExportUser", "", ""),
             ("PrivacyService.ExportUser", "", "refused: INVALID_ARGUMENT"),
+        ]
+
+
+async def test_a_reason_that_names_the_user_is_written_without_the_name() -> None:
+    async with stand() as running:
+        erase = privacy_pb2.EraseUserRequest(app="wallet", user_id="lin-0042", reason="lin-0042 wrote on Monday")
+        with pytest.raises(grpc.aio.AioRpcError):
+            await running.call(running.privacy.EraseUser, erase)
+        assert [line[2:] for line in running.log.told()] == [
+            ("PrivacyService.EraseUser", hash_of("lin-0042"), "[user] wrote on Monday"),
+            ("PrivacyService.EraseUser", hash_of("lin-0042"), "refused: INVALID_ARGUMENT"),
         ]
 
 
