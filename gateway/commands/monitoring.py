@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,8 @@ from gateway.commands.failure import BAD_RESULT, CommandFailed
 from gateway.commands.output import say
 
 app = typer.Typer(name="monitoring", help="Write dashboards, alert rules and a runbook.", no_args_is_help=True)
+# Prometheus would take a target without a port for one on port 80, and scrape nothing.
+_TARGET = re.compile(r"[^\s/:]+:\d+|\[[0-9a-fA-F:.]+\]:\d+")
 
 
 @app.callback()
@@ -32,6 +35,9 @@ def export(
     """Write prometheus.yml, recording and alert rules, Grafana dashboards with their provisioning, and the runbook."""
     from gateway.monitoring.export import export as write
 
+    for one in target or ():
+        if not _TARGET.fullmatch(one):
+            raise typer.BadParameter(f"{one} is not host:port", param_hint="--target")
     try:
         written = write(directory, target or (), runbook, shorten)
     except OSError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.cli import main
-from gateway.commands.failure import BAD_RESULT
+from gateway.commands.failure import BAD_RESULT, BAD_USAGE
 from gateway.monitoring.export import export
 
 HERE = Path(__file__).parent
@@ -32,6 +32,17 @@ def test_one_command_writes_it_all_and_names_the_files(tmp_path: Path, capsys: p
     named = capsys.readouterr().out.split()
     assert ended.value.code == 0
     assert set(named) == {str(path) for path in (tmp_path / "watch").rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("target", ["nonsense", "http://10.0.0.5:9090", "10.0.0.5:", "10.0.0.5:web"])
+def test_a_target_without_host_and_port_is_wrong_usage(
+    target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["monitoring", "export", str(tmp_path / "watch"), "--target", target])
+    assert ended.value.code == BAD_USAGE
+    assert "is not host:port" in capsys.readouterr().err
+    assert not (tmp_path / "watch").exists()
 
 
 def test_a_directory_that_cannot_be_written_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
