@@ -152,6 +152,8 @@ class TemplateServicer(TemplateServiceServicer):
     async def _user(self, app: str, user_id: str) -> Recipient:
         if not user_id:
             return _NOBODY
+        # A text may show any attribute of theirs.
+        current_caller.get().require("manage_users")
         found = await self._people.recipients(app, [user_id], attributes=True)
         return found.get(user_id, _NOBODY)
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import grpc
 import pytest
 
-from protos.walletpush.v1 import delivery_pb2, device_pb2, receipt_pb2
+from protos.walletpush.v1 import delivery_pb2, device_pb2, notification_pb2, preference_pb2, receipt_pb2, template_pb2
 from protos.walletpush.v1.delivery_pb2_grpc import DeliveryServiceStub
 from protos.walletpush.v1.device_pb2_grpc import DeviceServiceStub
+from protos.walletpush.v1.template_pb2_grpc import TemplateServiceStub
 from tests.acceptance.gateway_process import FAST, Gateway, app_toml
 from tests.acceptance.messages import (
     TIMEOUT_S,
@@ -49,6 +50,8 @@ CALLERS = (
     caller_toml("payments", "bank", rights="may_manage_devices = true")
     + caller_toml("rival", "rival")
     + caller_toml("reader", "bank", rights="may_send = false")
+    + caller_toml("author", "bank", rights="may_manage_templates = true")
+    + caller_toml("care", "bank", rights="may_manage_templates = true\nmay_manage_users = true")
     + caller_toml("one-app", "bank", '["wallet"]', "may_read_receipts = false")
 )
 
@@ -208,3 +211,23 @@ def test_no_key_and_no_device_token_is_ever_logged(stub: DeliveryServiceStub, gu
     log = guarded.log()
     for secret in (notification.devices[0].token, key_of("payments"), "wp_guessed", notification.content.body):
         assert secret not in log
+
+
+def test_an_author_sees_a_text_but_nobody_s_attributes_in_it(guarded: Gateway) -> None:
+    template = template_pb2.Template(
+        app="wallet", template_id="peek", category="payment", default_locale="en",
+        notification_class=notification_pb2.NOTIFICATION_CLASS_TRANSACTIONAL,
+        bodies=[template_pb2.TemplateBody(channel=preference_pb2.CHANNEL_PUSH, locale="en", title="t", body="Paid")],
+    )  # fmt: skip
+
+    def ask(name: str, user_id: str) -> str:
+        request = template_pb2.PreviewTemplateRequest(
+            template=template, app="wallet", channel=preference_pb2.CHANNEL_PUSH, user_id=user_id
+        )
+        with guarded.channel() as channel:
+            stub = TemplateServiceStub(channel)  # type: ignore[no-untyped-call]
+            return str(stub.PreviewTemplate(request, metadata=shown(name), timeout=TIMEOUT_S).body)
+
+    assert ask("author", "") == ask("care", "lin") == "Paid"
+    refused = error_of(lambda: ask("author", "lin"))
+    assert refused.code() is grpc.StatusCode.PERMISSION_DENIED
