@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 from prometheus_client import CollectorRegistry
 
@@ -13,13 +13,14 @@ from gateway.metric_families import Spec, counters, gauges, histograms
 BreakerState = Literal["closed", "half_open", "open"]
 Result = Literal["ok", "failed"]
 Stage = Literal["intake", "journal", "plan", "queue"]
+Task = Literal["deferral", "erasure", "intake", "planning", "recheck", "record", "retention", "revival", "rpc"]
 BREAKER_STATES: tuple[BreakerState, ...] = ("closed", "half_open", "open")
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 ROWS = (1.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1000.0, 5000.0, 10000.0)
 ROUTE = ("provider", "app")
 # What is bounded and sheds; those of pending are by class, as marketing goes first and payments last.
 RESOURCES = (*(f"pending_{one.name.lower()}" for one in NotificationClass), "journal", "dedup_window", "retirements")
-TASKS = ("deferral", "intake", "planning", "recheck", "record", "retention", "revival", "rpc")
+TASKS: tuple[Task, ...] = get_args(Task)
 # What users' words, hours and caps keep back, of the classes that mind them.
 HELD_CLASSES = (NotificationClass.SERVICE, NotificationClass.MARKETING)
 HELD = {
@@ -221,7 +222,7 @@ class Metrics:
         """Count credentials that were made or fetched, or could not be."""
         self._counters["token_refresh"].child(provider, app, result).inc(n)
 
-    def task_failure(self, task: str) -> None:
+    def task_failure(self, task: Task) -> None:
         """Count an error caught at the top of a task."""
         self._counters["task_failure"].child(task).inc()
 

@@ -117,7 +117,7 @@ def test_every_method_counts_something() -> None:
     metrics.queue_full("pending")
     metrics.connection_event("apns", "w", "opened", 1)
     metrics.token_refresh("apns", "w", "ok", 1)
-    metrics.task_failure("dispatch")
+    metrics.task_failure("planning")
     metrics.reload("ok")
     metrics.purged("devices", 1)
     metrics.delivered("apns", "w", 1)
