@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple, NewType
-
-Tenant = NewType("Tenant", str)
-AppId = NewType("AppId", str)
+from typing import NamedTuple
 
 
 class NotificationClass(IntEnum):

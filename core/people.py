@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple, Protocol
@@ -137,15 +137,3 @@ class PreferenceStore(Protocol):
 
     async def opened(self, app: str, opened: Mapping[str, int]) -> None:
         """Note when users opened the app or a notification (user id -> Unix ms); older times change nothing."""
-
-
-class UserExport(Protocol):
-    """Reads and erases all that one store holds of a user; every store with personal data offers it."""
-
-    name: str
-
-    def export(self, app: str, user_id: str) -> AsyncIterator[tuple[str, Mapping[str, object]]]:
-        """Give (table, row) for all that is held, decrypted. Raises Unavailable."""
-
-    async def erase(self, app: str, user_id: str) -> Mapping[str, int]:
-        """Remove all of it, so that no file holds it any more; return counts by table. Raises Unavailable."""

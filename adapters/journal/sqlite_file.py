@@ -15,7 +15,7 @@ from core.errors import StoreFailure, Unavailable
 
 BUSY_TIMEOUT_S = 5.0
 # Bulk costs the same at 4, 8 and 16 KiB (1.4 us of CPU per message, within the noise), a single send 145, 156 and
-# 186 us: medians of 15 interleaved runs of bench/journal.py's cost().
+# 186 us: medians of 15 interleaved runs of bench/kernels/journal.py.
 PAGE_BYTES = 4096
 
 

@@ -15,8 +15,6 @@ from core.values import Moment, Money, Value
 
 NO_TAGS: Final[frozenset[str]] = frozenset()
 DETAILS: Final = {int(detail): detail for detail in LockScreenDetail}
-# What nobody said anything in: choices, suppressions, windows.
-NOTHING_SAID: Final = "[[],[],[]]"
 
 
 def pack_head(user: User) -> str:

@@ -26,8 +26,6 @@ ID_BYTES: Final = 4
 NONCE_BYTES: Final = 12
 LOOK_AGAIN_S: Final = 1.0
 NOWHERE: Final = (0, 0)
-# What is sealed is this much longer than it was: key id, nonce, tag.
-OVERHEAD_BYTES: Final = ID_BYTES + NONCE_BYTES + 16
 
 
 @dataclass(frozen=True, slots=True)

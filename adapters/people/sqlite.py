@@ -90,7 +90,7 @@ def unix_ms() -> int:
 
 
 class SqlitePeople:
-    """Implements core.people's UserStore, PreferenceStore and UserExport; made by `open`, used on one event loop."""
+    """Implements core.people's UserStore and PreferenceStore; made by `open`, used on one event loop."""
 
     name = "people"
 

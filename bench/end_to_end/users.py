@@ -12,7 +12,7 @@ from adapters.registry.sqlite import SqliteRegistry
 from bench.end_to_end.delivering import Workload
 from bench.load import apns_token, payment
 from bench.stand import APP
-from core.model import AppId, Device, Environment, Provider, Target
+from core.model import Device, Environment, Provider, Target
 from protos.walletpush.v1 import delivery_pb2, notification_pb2
 
 _AT_ONCE = 10_000
@@ -56,7 +56,7 @@ def _devices(users: int, now_unix_ms: int) -> Iterator[Device]:
         for place in range(devices_of(user)):
             token = apns_token(user * _MOST_DEVICES + place)
             target = Target(Provider.APNS, token, Environment.PRODUCTION, now_unix_ms)
-            yield Device(AppId(APP), _user_id(user), target, "zh-CN", "Asia/Shanghai", "9.1.0")
+            yield Device(APP, _user_id(user), target, "zh-CN", "Asia/Shanghai", "9.1.0")
 
 
 def _to_user(number: int, user: int, run: str) -> notification_pb2.Notification:

@@ -27,7 +27,7 @@ _SEALS = "privacy erasures under way"
 
 
 class PersonalStore(Protocol):
-    """A store that holds what is known of users; core.people.UserExport."""
+    """A store that holds what is known of users."""
 
     async def erase(self, app: str, user_id: str) -> Mapping[str, int]:
         """Remove all of it; return counts by table. Raises Unavailable."""

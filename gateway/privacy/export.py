@@ -17,7 +17,7 @@ CHUNK_BYTES = 64 << 10
 
 
 class ExportSource(Protocol):
-    """One store with personal data; the reading half of core.people.UserExport."""
+    """One store with personal data."""
 
     name: str
 

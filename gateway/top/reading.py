@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from prometheus_client.parser import text_string_to_metric_families
 
 Labels = frozenset[tuple[str, str]]
-NO_LABELS: Labels = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
