@@ -74,6 +74,8 @@ class Rechecker:
         self._metrics = metrics
         self._clock = clock
         self._waiting: list[Delivery] = []
+        # What neither a lane, nor a wait, nor a receipt has taken yet.
+        self._undecided: set[Delivery] = set()
         self._some = asyncio.Event()
         self._logger = get_logger("recheck")
 
@@ -99,9 +101,10 @@ class Rechecker:
 
     def _is_stale(self, delivery: Delivery, now_unix_ms: int) -> bool:
         tally, app = delivery.tally, delivery.notification.app
-        if not isinstance(tally, Tally) or not tally.user_id or app not in self._policies:
+        if not isinstance(tally, Tally) or not tally.holds_until_unix_ms or app not in self._policies:
             return False
-        return not tally.holds(self._policies[app], self._lookup.mark(app, tally.user_id), now_unix_ms)
+        mark = self._lookup.mark(app, tally.user_id) if tally.user_id else 0
+        return not tally.holds(self._policies[app], mark, now_unix_ms)
 
     async def _check_safely(self, app: str, deliveries: list[Delivery]) -> None:
         cases: dict[int, _Case] = {}
@@ -111,15 +114,19 @@ class Rechecker:
         left = list(cases.values())
         while left:
             chunk, left = left[:_CHUNK], left[_CHUNK:]
+            self._undecided.update(one for case in chunk for one in case.deliveries)
             try:
                 await self._check(app, chunk)
             except Unavailable as error:
                 # They are open in the journal, and planned again by the next start.
                 self._logger.info("recheck_stopped", why=str(error))
                 return
-            except Exception:  # the top of a task; what was not ended is planned again by the next start
+            except Exception:  # the top of a task; the journal would bring it back at each start
                 self._logger.error("recheck_failed", exc_info=True)
                 self._metrics.task_failure("recheck")
+                self._fail([one for case in chunk for one in case.deliveries if one in self._undecided])
+            finally:
+                self._undecided.clear()
 
     async def _check(self, app: str, cases: list[_Case]) -> None:
         singles = [case.deliveries[0] for case in cases if case.tally.single]
@@ -191,17 +198,23 @@ class Rechecker:
                 self._end([one], held.verdict, held.reason)
         passing = [by_token.pop(device.target.token) for device in decision.devices]
         self._end(list(by_token.values()), Verdict.SUPPRESS, Reason.NO_DEVICE)
+        self._undecided.difference_update(passing)
         self._dispatcher.give_back(passing)
         return waits
 
     def _end(self, deliveries: list[Delivery], verdict: Verdict, reason: Reason) -> None:
         if not deliveries:
             return
+        self._undecided.difference_update(deliveries)
         if reason is Reason.NO_DEVICE:
             self._settler.end_stopped(deliveries, DeliveryState.FAILED, NO_DEVICES)
         else:
             told = IN_APP_ONLY if verdict is Verdict.IN_APP_ONLY else reason
             self._settler.end_stopped(deliveries, DeliveryState.SUPPRESSED, told)
+
+    def _fail(self, deliveries: list[Delivery]) -> None:
+        if deliveries:
+            self._settler.end_stopped(deliveries, DeliveryState.FAILED, "INTERNAL")
 
     async def _defer(self, wait: _Wait) -> None:
         """Take a delivery back to where it has not been rendered, until it is due."""
@@ -212,6 +225,7 @@ class Rechecker:
                 notification.content = await self._contents(notification)
             except (UnknownNotification, StoreFailure) as error:
                 self._logger.warning("content_lost", notification=notification.id.hex(), why=str(error))
+        self._undecided.discard(one)
         if notification.cancelled:
             self._settler.end_queued([one])
             return

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from core.model import NotificationState
 from core.policy.caps import CapRule, Window
+from core.policy.gates import Policy
 from core.policy.people import QuietWindow
 from core.reaction import DELIVERED, Outcome, OutcomeKind
+from gateway.pipeline.tally import Tally
 from protos.walletpush.v1 import notification_pb2 as pb
 from tests.unit.gated_stand import GatedStand, gated_stand, token_of
 from tests.unit.pipeline_stand import StandOptions, message, settle_down
@@ -55,6 +57,25 @@ async def test_a_consent_that_is_withdrawn_holds_back_what_waits_and_its_count()
         assert sorted(await held.pipeline.reasons()) == ["", "USER_CATEGORY_CHANNEL"]
         assert (held.counted("ana"), held.counted("bob")) == ([], [False])
         assert await held.pipeline.states() == [NotificationState.PARTIALLY_DELIVERED]
+        await held.pipeline.assert_at_rest()
+
+
+@in_virtual_time
+async def test_a_fault_of_ours_ends_what_waited_with_a_receipt_and_frees_its_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with gated_stand(CAPPED, CLOSED) as held:
+        held.people.add("ana")
+        await waiting(held, "ana")
+        held.people.change("ana", tier="gold")
+
+        def fail(*_: object) -> None:
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(Policy, "decide_each", fail)
+        await let_through(held)
+        assert sent(held) == []
+        assert await held.pipeline.reasons() == ["INTERNAL"]
         await held.pipeline.assert_at_rest()
 
 
@@ -258,3 +279,27 @@ def test_however_long_messages_wait_no_window_ever_gets_more_than_its_cap(
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(run())
+
+
+@in_virtual_time
+async def test_a_night_that_began_holds_back_what_waits_for_a_device_of_nobody() -> None:
+    night = app_rules(quiet_windows=(QuietWindow(16 * 60, 20 * 60),), time_zone="UTC")
+    async with gated_stand(night, CLOSED) as held:
+        await held.pipeline.accept(message("k", token_of("stranger"), klass=SERVICE))
+        await settle_down(HOUR_S)
+        await let_through(held)
+        assert (sent(held), len(held.deferrals), held.pipeline.queue.in_use) == ([], 1, 0)
+        await settle_down(4 * HOUR_S)
+        assert sent(held) == [token_of("stranger")]
+        await held.pipeline.assert_at_rest()
+
+
+@in_virtual_time
+async def test_a_clock_that_is_set_back_does_not_keep_a_decision_in_force() -> None:
+    async with gated_stand(CAPPED, CLOSED) as held:
+        tally = Tally(held.policies["app"], (), 1)
+        tally.hold("ana", 1, 0, START_UNIX_MS)
+        tally.settled_unix_ms = START_UNIX_MS + 1_000
+        assert tally.holds(held.policies["app"], 2, START_UNIX_MS + 999)
+        assert not tally.holds(held.policies["app"], 2, START_UNIX_MS - HOUR_S * 1_000)
+        assert not tally.holds(held.policies["app"], 1, START_UNIX_MS - HOUR_S * 1_000)
