@@ -159,4 +159,6 @@ class Policy:
         for one, key in zip(candidates, keys, strict=True):
             if one.message is not last:
                 last, hashed = one.message, self._counting.message_hash(one.message)
+            if not one.recipient.user_id and one.known:
+                key = self._counting.stranger_key(one.known[0])
             one.key, one.tag, one.spread = key, hashed & 0xFFFFFFFF, key ^ hashed

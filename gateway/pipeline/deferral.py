@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Awaitable, Callable, Container, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 
 from core.delivery import Notification
@@ -31,6 +31,11 @@ class Deferred:
         self.device = device
         self.gone = False
         self.total = total
+
+    @property
+    def whose(self) -> str:
+        """The user, or where nobody is known the device, so that strangers are not taken for one user."""
+        return self.user_id or _nobodys("" if self.device is None else self.device.target.token)
 
 
 OnDue = Callable[[list[Deferred]], Awaitable[None]]
@@ -63,13 +68,13 @@ class Deferrals:
             heapq.heappush(self._order, entry.due_s)
             self._changed.set()
         members.append(entry)
-        self._by_user.setdefault((entry.notification.app, entry.user_id), []).append(entry)
+        self._by_user.setdefault((entry.notification.app, entry.whose), []).append(entry)
         self._waiting[entry.notification] = self._waiting.get(entry.notification, 0) + 1
         self._count += 1
 
     def take_others(self, entry: Deferred, until_s: int) -> list[Deferred]:
         """Take out what else waits for the same user and is due by until_s."""
-        others = self._by_user.get((entry.notification.app, entry.user_id), ())
+        others = self._by_user.get((entry.notification.app, entry.whose), ())
         taken = [one for one in others if one is not entry and one.due_s <= until_s]
         for one in taken:
             self._forget(one)
@@ -89,10 +94,9 @@ class Deferrals:
             self._forget(one)
         return taken
 
-    def take_devices(self, app: str, tokens: Container[str]) -> list[Deferred]:
+    def take_devices(self, app: str, tokens: Iterable[str]) -> list[Deferred]:
         """Take out the devices that wait as nobody's, because somebody whose they are is erased."""
-        members = self._by_user.get((app, ""), ())
-        taken = [one for one in members if one.device is not None and one.device.target.token in tokens]
+        taken = [one for token in tokens for one in self._by_user.get((app, _nobodys(token)), ())]
         for one in taken:
             self._forget(one)
         return taken
@@ -127,7 +131,7 @@ class Deferrals:
             return
         entry.gone = True
         self._count -= 1
-        key = (entry.notification.app, entry.user_id)
+        key = (entry.notification.app, entry.whose)
         members = self._by_user.get(key, [])
         members.remove(entry)
         if not members:
@@ -137,3 +141,8 @@ class Deferrals:
             self._waiting[entry.notification] = left
         else:
             del self._waiting[entry.notification]
+
+
+def _nobodys(token: str) -> str:
+    # No user's id holds a control character.
+    return f"\0{token}"

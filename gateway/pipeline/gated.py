@@ -246,13 +246,13 @@ class GatedPlanner:
 
     def _tally(self, pair: Pair, decision: Decision, marks: Mapping[str, int]) -> Tally | None:
         counts, notification = decision.counts(), pair.notification
-        held = notification.klass >= _SERVICE and pair.user_id
+        held = notification.klass >= _SERVICE
         if not counts and not held:
             return None
         tally = Tally(self._policies[notification.app], counts, len(decision.devices))
         if held:
             tally.single, tally.total = pair.device is not None, pair.total
-            tally.hold(pair.user_id, marks[pair.user_id], decision.holds_until_unix_ms, self._clock.unix_ms())
+            tally.hold(pair.user_id, marks.get(pair.user_id, 0), decision.holds_until_unix_ms, self._clock.unix_ms())
         return tally
 
     def _delivery(self, copy: Copy, content: Content | ContentRefused, shared: Rendered) -> tuple[Delivery, str]:
@@ -363,7 +363,7 @@ def _due(entry: Deferred) -> DueMessage:
     category = one.purpose.category if one.purpose is not None else ""
     group = f"key {one.collapse_id.decode('latin-1')}" if one.collapse_given else f"category {category}"
     klass = NotificationClass(one.klass)
-    return DueMessage(entry.user_id, klass, group, one.accepted_unix_ms, one.id, entry.total)
+    return DueMessage(entry.whose, klass, group, one.accepted_unix_ms, one.id, entry.total)
 
 
 def _by_app(notifications: Iterable[Notification]) -> dict[str, list[Notification]]:

@@ -23,13 +23,16 @@ class Policies:
         self.set_rules(rules)
 
     def set_rules(self, rules: Mapping[str, AppRules]) -> None:
-        """Take the rules of the settings; raises ValueError, and changes nothing, if there are too many caps."""
+        """Take the rules of the settings; raises ValueError, and changes nothing, if there are too many caps.
+
+        What still waits for an app that left them is decided by its last rules.
+        """
         now_unix_ms = self._clock.unix_ms()
         gates = {
             app: self._gates[app] if self._rules.get(app) == own else self._gate(own, now_unix_ms)
             for app, own in rules.items()
         }
-        self._rules, self._gates = dict(rules), gates
+        self._rules, self._gates = self._rules | rules, self._gates | gates
 
     def __getitem__(self, app: str) -> Policy:
         return self._gates[app]

@@ -15,14 +15,14 @@ HOLDS_MS = 1_800_000
 class Tally:
     """A user's share of one message: one count for all their devices, and the devices' own; and how long it holds.
 
-    left: deliveries that have not ended. user_id: whose decision it is, "" for one that always holds; single: it is for
-    one device alone; total: as a summary of so many. mark: of the user, as decided. holds_until_unix_ms: when it must
-    be decided anew at the latest. settled_unix_ms: until when marks that move again change nothing.
+    left: deliveries that have not ended. user_id: whose decision it is, "" for nobody's; single: it is for one device
+    alone; total: as a summary of so many. mark: of the user, as decided. holds_until_unix_ms: when it must be decided
+    anew at the latest, 0 for one that always holds. settled_unix_ms: until when marks that move again change nothing.
     """
 
     __slots__ = (
-        "counts", "holds_until_unix_ms", "left", "mark", "policy", "sent", "settled_unix_ms", "single",
-        "total", "user_id",
+        "counts", "decided_unix_ms", "holds_until_unix_ms", "left", "mark", "policy", "sent", "settled_unix_ms",
+        "single", "total", "user_id",
     )  # fmt: skip
 
     def __init__(self, policy: Policy, counts: Sequence[Count], left: int) -> None:
@@ -32,17 +32,18 @@ class Tally:
         self.sent = self.single = False
         self.user_id = ""
         self.total = 1
-        self.mark = self.holds_until_unix_ms = self.settled_unix_ms = 0
+        self.mark = self.decided_unix_ms = self.holds_until_unix_ms = self.settled_unix_ms = 0
 
     def hold(self, user_id: str, mark: int, until_unix_ms: int, now_unix_ms: int) -> None:
         """Note whose decision it is, made now, and when it may be another (0: never)."""
-        self.user_id, self.mark = user_id, mark
+        self.user_id, self.mark, self.decided_unix_ms = user_id, mark, now_unix_ms
         latest = now_unix_ms + HOLDS_MS
         self.holds_until_unix_ms = min(until_unix_ms or latest, latest)
 
     def holds(self, policy: Policy, mark: int, now_unix_ms: int) -> bool:
         """Tell whether the decision still stands. policy, mark: the app's and the user's as they are now."""
-        if now_unix_ms >= self.holds_until_unix_ms or policy is not self.policy:
+        # A clock that was set back may have come to a night again, and would believe what is settled for too long.
+        if not self.decided_unix_ms <= now_unix_ms < self.holds_until_unix_ms or policy is not self.policy:
             return False
         return mark == self.mark or now_unix_ms < self.settled_unix_ms
 

@@ -7,8 +7,8 @@ from array import array
 import pytest
 
 from core.content.encryption import GenericText
-from core.model import Provider, Target
-from core.policy.caps import CapRule, OverCap
+from core.model import NotificationClass, Provider, Target
+from core.policy.caps import CapFilter, CapRule, OverCap
 from core.policy.people import QuietWindow, UserDevice
 from core.policy.rules import AppRules, Backlog
 from core.reaction import DELIVERED
@@ -142,4 +142,61 @@ async def test_two_sleeping_devices_hear_the_newest_both() -> None:
         assert shown(held, "device-0") == ["a"]
         await settle_down(5 * HOUR_S)
         assert [shown(held, f"device-{number}") for number in range(3)] == [["a"]] * 3
+        await held.pipeline.assert_at_rest()
+
+
+@in_virtual_time
+async def test_devices_of_nobody_are_no_backlog_of_one_another_and_are_spread() -> None:
+    async with gated_stand(rules(Backlog.NEWEST, jitter_s=1_800, time_zone="UTC")) as held:
+        held.pipeline.apns.answers_by_itself = DELIVERED
+        tokens = [token_of(f"stranger-{number}") for number in range(20)]
+        for token in tokens:
+            one = message(token, token, klass=pb.NOTIFICATION_CLASS_SERVICE)
+            one.ttl.FromSeconds(3 * 24 * HOUR_S)
+            await held.pipeline.accept(one)
+        await settle_down()
+        assert not held.pipeline.apns.batches
+        await settle_down(6 * HOUR_S)
+        batches = held.pipeline.apns.batches
+        assert sorted(one.token for batch in batches for one in batch) == sorted(tokens)
+        assert len(batches) > 10
+        await held.pipeline.assert_at_rest()
+
+
+@in_virtual_time
+async def test_a_device_of_nobody_hears_the_newest_of_its_own() -> None:
+    async with gated_stand(rules(Backlog.NEWEST, time_zone="UTC")) as held:
+        held.pipeline.apns.answers_by_itself = DELIVERED
+        for title in ("a", "b"):
+            one = message(title, token_of("stranger"), klass=pb.NOTIFICATION_CLASS_SERVICE)
+            one.ttl.FromSeconds(3 * 24 * HOUR_S)
+            await held.pipeline.accept(one)
+        await settle_down(5 * HOUR_S)
+        assert shown(held, "stranger") == ["b"]
+        await held.pipeline.assert_at_rest()
+
+
+@in_virtual_time
+async def test_devices_of_nobody_are_capped_each_for_itself() -> None:
+    week = CapRule("week", 1, filter=CapFilter(classes=frozenset({NotificationClass.SERVICE})))
+    async with gated_stand(app_rules(quiet_windows=(), caps=(week,))) as held:
+        held.pipeline.apns.answers_by_itself = DELIVERED
+        for number in range(4):
+            token = token_of(f"stranger-{number % 2}")
+            await held.pipeline.accept(message(str(number), token, klass=pb.NOTIFICATION_CLASS_SERVICE))
+            await settle_down()
+        assert [shown(held, f"stranger-{number}") for number in range(2)] == [["0"], ["1"]]
+        assert sorted(await held.pipeline.reasons()) == ["", "", "FREQUENCY_CAP", "FREQUENCY_CAP"]
+
+
+@in_virtual_time
+async def test_what_waits_for_an_app_that_left_the_settings_ends_by_its_last_rules() -> None:
+    async with gated_stand(rules(Backlog.NEWEST)) as held:
+        two_users(held)
+        await hold(held, "a", "b")
+        held.people.change("bo", choices={})
+        held.policies.set_rules({})
+        await settle_down(5 * HOUR_S)
+        assert (shown(held, "ana"), shown(held, "bo")) == (["b"], [])
+        assert sorted(await held.pipeline.reasons()) == ["", "COLLAPSED", "COLLAPSED", "NO_CONSENT"]
         await held.pipeline.assert_at_rest()
