@@ -122,7 +122,7 @@ class CallerSettings(Component):
     may_manage_users: bool = False
     """Keep users and what they said of consent; ask why they would hear of something."""
     may_manage_templates: bool = False
-    """Publish and retire templates."""
+    """Publish and retire templates; a preview with a user of theirs needs may_manage_users too."""
     may_manage_privacy: bool = False
     """Export and erase users, read the audit log."""
     may_read_receipts: bool = True

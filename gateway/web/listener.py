@@ -15,6 +15,7 @@ from gateway.callers import CallerBook
 from gateway.settings.components import WebSettings
 from gateway.settings.root import Settings
 from gateway.settings.values import is_loopback, split_address
+from gateway.web.first_answers import KEEPALIVE_S, PATIENCE_S, FirstAnswers
 
 
 def guard_of(settings: Settings) -> CallerBook | None:
@@ -26,8 +27,13 @@ def guard_of(settings: Settings) -> CallerBook | None:
 class WebListener:
     """Serves an application while it is entered. Raises OSError when the address cannot be bound."""
 
-    def __init__(self, app: web.Application, settings: WebSettings) -> None:
-        self._runner = web.AppRunner(app, access_log=None, logger=_logger(), shutdown_timeout=2.0, handle_signals=False)
+    def __init__(self, app: web.Application, settings: WebSettings, patience_s: float = PATIENCE_S) -> None:
+        """patience_s: how long a connection may be open without a request."""
+        self._first = FirstAnswers(app, patience_s)
+        self._runner = web.AppRunner(
+            app, access_log=None, logger=_logger(), shutdown_timeout=2.0, handle_signals=False,
+            keepalive_timeout=KEEPALIVE_S,
+        )  # fmt: skip
         self._settings = settings
 
     @property
@@ -44,11 +50,14 @@ class WebListener:
         except BaseException:
             await self._runner.cleanup()
             raise
+        if self._runner.server is not None:
+            self._first.watch(self._runner.server)
         return self
 
     async def __aexit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
+        self._first.stop()
         await self._runner.cleanup()
 
     def _tls(self) -> ssl.SSLContext | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import ssl
 import subprocess
@@ -167,3 +168,20 @@ async def test_taken_port_is_an_error_that_leaves_nothing_behind() -> None:
         with pytest.raises(OSError, match="address already in use"):
             async with WebListener(make_app(Exposition([]), dict), taken):
                 pass
+
+
+async def test_a_connection_that_asks_for_nothing_is_closed_and_one_that_was_answered_stays() -> None:
+    app = make_app(Exposition([CollectorRegistry()]), dict)
+    async with WebListener(app, LOOPBACK, patience_s=0.2) as web:
+        silent = [await asyncio.open_connection("127.0.0.1", web.port) for _ in range(2)]
+        silent[1][1].write(b"GET /healthz HTTP/1.1\r\nHost: ")
+        reader, writer = await asyncio.open_connection("127.0.0.1", web.port)
+        ask = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+        writer.write(ask)
+        assert (await reader.readuntil(b"ok\n")).startswith(b"HTTP/1.1 200")
+        for other, own in silent:
+            assert await asyncio.wait_for(other.read(), 20) == b""
+            own.close()
+        writer.write(ask)
+        assert (await reader.readuntil(b"ok\n")).startswith(b"HTTP/1.1 200")
+        writer.close()
