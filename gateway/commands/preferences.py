@@ -119,7 +119,7 @@ def show(preferences: preference_pb2.GetPreferencesResponse, json: bool) -> None
 def _channel(name: str) -> preference_pb2.Channel:
     from protos.walletpush.v1 import preference_pb2 as pb
 
-    try:
-        return pb.Channel.Value(f"CHANNEL_{name.upper() or 'UNSPECIFIED'}")
-    except ValueError:
-        raise typer.BadParameter(f"{name} is no channel: push, sms, email, web_push or in_app") from None
+    found: preference_pb2.Channel | None = getattr(pb, f"CHANNEL_{name.upper() or 'UNSPECIFIED'}", None)
+    if found is None:
+        raise typer.BadParameter(f"{name} is no channel: push, sms, email, web_push or in_app")
+    return found

@@ -55,7 +55,7 @@ def _value(name: str, text: str, kind: int) -> value_pb2.Value:
 
     from protos.walletpush.v1 import template_pb2, value_pb2
 
-    shapes = {
+    shapes: dict[int, str] = {
         template_pb2.VARIABLE_TYPE_MONEY: '{"money": {"currency": "EUR", "minor_units": 1250}}',
         template_pb2.VARIABLE_TYPE_LIST: '{"list": {"values": [{"text": "tea"}]}}',
     }

@@ -8,6 +8,7 @@ from core.content.message import Content
 from core.delivery import Notification, assign_place
 from core.errors import ContentRefused, InvalidRequest
 from core.hashing import SipHash
+from core.model import Provider
 from core.policy.decision import Gate, GateVerdict, Verdict
 from core.policy.people import Recipient, UserDevice
 from gateway.callers import current_caller
@@ -110,10 +111,15 @@ class PolicyServicer(PolicyServiceServicer):
         if lane is not None and not isinstance(content, ContentRefused):
             parts = payload_of(self._routes[lane[0]], copy.notification, content)
             content = parts if isinstance(parts, ContentRefused) else content
-            told.payload_json = "" if isinstance(parts, ContentRefused) else parts[0].decode("utf-8", "replace")
+            told.payload_json = "" if isinstance(parts, ContentRefused) else _whole(parts[0], target.provider)
         if isinstance(content, ContentRefused):
             told.refusal = str(content)
         return told
+
+
+def _whole(payload: bytes, provider: Provider) -> str:
+    # FCM's message ends with the device's token, which is spliced in at sending and shown to nobody.
+    return (payload + b"}}" if provider is Provider.FCM else payload).decode("utf-8", "replace")
 
 
 def _told(one: GateVerdict) -> pb.GateVerdict:

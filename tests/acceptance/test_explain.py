@@ -70,6 +70,18 @@ def test_a_template_brings_its_class_and_shows_what_the_device_gets(wallet: Wall
     assert (code, err) == (5, "walletpush: refused: the app has no template 'unknown'\n")
 
 
+def test_the_payload_of_each_provider_is_shown_as_whole_json_without_the_token(
+    wallet: Wallet, gateway: Gateway
+) -> None:
+    user, token = wallet.user(local_hour=12), f"fcm-{uuid.uuid4().hex}"
+    assert walletpush(gateway, "devices", "register", "--app", "wallet", "--user", user, "--fcm-token", token)[0] == 0
+    out = walletpush(gateway, "explain", user, "--app", "wallet", "--title", "Paid", "--json")[1]
+    devices = {one["provider"]: json.loads(one["payload_json"]) for one in json.loads(out)["devices"]}
+    assert devices["PROVIDER_APNS"]["aps"]["alert"]["title"] == "Paid"
+    assert devices["PROVIDER_FCM"]["message"]["notification"]["title"] == "Paid"
+    assert token not in out
+
+
 def test_a_template_is_previewed_and_sent_by_command_with_typed_variables(wallet: Wallet, gateway: Gateway) -> None:
     name, user = f"typed-{uuid.uuid4().hex[:8]}", wallet.user(local_hour=12)
     wallet.templates.PublishTemplate(template_pb2.PublishTemplateRequest(template=template(name)), timeout=TIMEOUT_S)
