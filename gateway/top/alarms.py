@@ -12,7 +12,7 @@ OLDEST_S = {"security": 10.0, "transactional": 10.0, "service": 300.0, "marketin
 URGENT = frozenset({"pending_security", "pending_transactional", "journal", "dedup_window"})
 MAX_FAILED, MAX_RETRIED = 0.05, 0.2
 MAX_PROVIDER_MS, MAX_COMMIT_MS, MAX_LAG_MS = 2_500.0, 250.0, 250.0
-MAX_FILL = 0.8
+MAX_JOURNAL_FILL, MAX_DEDUP_FILL = 0.8, 0.85
 Severity = Literal["critical", "warning"]
 
 
@@ -70,9 +70,9 @@ def _of_class(one: ClassFigures) -> Iterator[Alarm]:
 def _of_stores(stores: StoreFigures) -> Iterator[Alarm]:
     if stores.journal_failing:
         yield Alarm("critical", "the journal cannot be written")
-    if stores.journal_fill > MAX_FILL:
+    if stores.journal_fill > MAX_JOURNAL_FILL:
         yield Alarm("warning", f"a journal is {stores.journal_fill:.0%} full")
-    if stores.dedup_fill > MAX_FILL:
+    if stores.dedup_fill > MAX_DEDUP_FILL:
         yield Alarm("warning", f"the window of idempotency keys is {stores.dedup_fill:.0%} full")
     if stores.commit.p99_ms > MAX_COMMIT_MS:
         yield Alarm("warning", f"journal commits take {stores.commit.p99_ms:,.0f} ms")
