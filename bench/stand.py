@@ -29,6 +29,14 @@ OTHER_CORE = 1 % (os.cpu_count() or 1)
 ANSWERS_FILE = "answers"
 _READY_S = 60.0
 _LOG_TAIL = 2_000
+# A bench runs at any hour, and counts what would be over any cap.
+_HOLDS_NOTHING = """[apps.policy]
+quiet_windows = []
+vendor_quotas = false
+[[apps.policy.caps]]
+name = "none"
+limit = 1000
+period_s = 1"""
 _ASK = aiohttp.ClientTimeout(total=_READY_S)
 
 
@@ -85,14 +93,7 @@ drain_s = 5.0
 listen = "127.0.0.1:{web_port}"
 [[apps]]
 id = "{APP}"
-# A bench runs at any hour, and counts what would be over any cap.
-[apps.policy]
-quiet_windows = []
-vendor_quotas = false
-[[apps.policy.caps]]
-name = "none"
-limit = 1000
-period_s = 1
+{_HOLDS_NOTHING}
 [apps.apns]
 topic = "{TOPIC}"
 team_id = "{TEAM_ID}"

@@ -14,7 +14,6 @@ FCM_MAX_TTL_S = 2_419_200
 # A data key of this name would take the place of Apple's own dictionary.
 RESERVED_FOR_APNS = "aps"
 
-# A template.
 MAX_SOURCE_BYTES = 16_384
 MAX_OUTPUT_BYTES = 16_384
 MAX_BODIES = 200
@@ -25,7 +24,7 @@ MAX_TAGS = 16
 MAX_BUTTONS = 4
 MAX_LABEL_BYTES = 64
 MAX_LINK_BYTES = 2_048
-# A value.
+
 MAX_TEXT_BYTES = 1_024
 MAX_LIST_ITEMS = 50
 MAX_INTEGER = 2**63 - 1
