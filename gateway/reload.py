@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from core.errors import PushError
+from core.errors import Failure, PushError
 from core.model import Environment, Provider
 from core.ports import Channel
 from gateway import logs
@@ -66,8 +66,11 @@ class Reloader:
             self._tasks.create_task(old.close(fresh.server.drain_s), name=f"drain of {route.label}")
             parts.dispatcher.wake(route)
         await asyncio.to_thread(parts.people.people.reload_keys)
+        try:
+            parts.policy.set_rules(fresh)
+        except ValueError as too_many:
+            raise Failure(str(too_many)) from too_many
         parts.people.rules.replace(fresh)
-        parts.policy.set_rules(fresh)
         rules = rule_book(fresh, self._rates)
         parts.buckets.set_rules(rules.rates)
         parts.flows.set_rules(rules)

@@ -10,8 +10,20 @@ from pathlib import Path
 
 import grpc
 import pytest
+from google.protobuf import message_factory
+from google.protobuf.descriptor import MethodDescriptor
 
-from protos.walletpush.v1 import delivery_pb2, device_pb2, notification_pb2, preference_pb2, receipt_pb2, template_pb2
+from protos.walletpush.v1 import (
+    delivery_pb2,
+    device_pb2,
+    notification_pb2,
+    policy_pb2,
+    preference_pb2,
+    privacy_pb2,
+    receipt_pb2,
+    template_pb2,
+    user_pb2,
+)
 from protos.walletpush.v1.delivery_pb2_grpc import DeliveryServiceStub
 from protos.walletpush.v1.device_pb2_grpc import DeviceServiceStub
 from protos.walletpush.v1.template_pb2_grpc import TemplateServiceStub
@@ -52,6 +64,10 @@ CALLERS = (
     + caller_toml("reader", "bank", rights="may_send = false")
     + caller_toml("author", "bank", rights="may_manage_templates = true")
     + caller_toml("care", "bank", rights="may_manage_templates = true\nmay_manage_users = true")
+    + caller_toml(
+        "elsewhere", "bank", '["second"]',
+        "may_manage_users = true\nmay_manage_templates = true\nmay_manage_privacy = true",
+    )
     + caller_toml("one-app", "bank", '["wallet"]', "may_read_receipts = false")
 )
 
@@ -200,6 +216,28 @@ def test_wrong_settings_at_a_reload_change_nothing(stub: DeliveryServiceStub, gu
     guarded.config.write_text(good)
 
 
+def test_more_kinds_of_caps_than_are_counted_are_refused_at_a_reload(simulators: Simulators, tmp_path: Path) -> None:
+    running = Gateway(tmp_path, app_toml(simulators) + FAST)
+    running.start()
+    try:
+        apps = (app_toml(simulators, app) + tagged_caps(app) for app in ("wallet", "second", "third", "fourth"))
+        running.configure("".join(apps) + FAST)
+        running.signal(signal.SIGHUP)
+        await_that(lambda: log_lines(running, "reload_refused"), lambda count: count == 1)
+        with running.delivery() as stub:
+            notification = payment()
+            notification.devices.append(fcm_device("still served"))
+            receipt = final(stub, send(stub, notification).notification_id)
+    finally:
+        running.end()
+    assert receipt.state == receipt_pb2.NOTIFICATION_STATE_DELIVERED
+
+
+def tagged_caps(app: str) -> str:
+    caps = (f'[[apps.policy.caps]]\nname = "{n}"\nlimit = 1\ntag = "{app}-{n}"\n' for n in range(16))
+    return "[apps.policy]\n" + "".join(caps)
+
+
 def log_lines(gateway: Gateway, word: str) -> int:
     return sum(word in line for line in gateway.log().splitlines())
 
@@ -231,3 +269,43 @@ def test_an_author_sees_a_text_but_nobody_s_attributes_in_it(guarded: Gateway) -
     assert ask("author", "") == ask("care", "lin") == "Paid"
     refused = error_of(lambda: ask("author", "lin"))
     assert refused.code() is grpc.StatusCode.PERMISSION_DENIED
+
+
+ADMINISTRATIVE = [
+    method
+    for file in (user_pb2, preference_pb2, template_pb2, policy_pb2, privacy_pb2)
+    for service in file.DESCRIPTOR.services_by_name.values() for method in service.methods
+]  # fmt: skip
+
+
+def asked_of(guarded: Gateway, method: MethodDescriptor, caller: str) -> grpc.RpcError:
+    """Ask something of the app named wallet; return how it was refused."""
+    request = message_factory.GetMessageClass(method.input_type)()
+    for path in ("user", "template", "notification"):
+        if path in method.input_type.fields_by_name and method.name != "PreviewTemplate":
+            getattr(request, path).app = "wallet"
+    if "app" in method.input_type.fields_by_name:
+        request.app = "wallet"  # type: ignore[attr-defined]
+    if method.name == "ImportUsers":
+        request.users.add(app="wallet", user_id="lin")  # type: ignore[attr-defined]
+    answer = message_factory.GetMessageClass(method.output_type)
+    path = f"/{method.containing_service.full_name}/{method.name}"
+    with guarded.channel() as channel:
+        call = channel.stream_stream(path, lambda one: one.SerializeToString(), answer.FromString)
+        return error_of(lambda: list(call(iter([request]), metadata=shown(caller), timeout=TIMEOUT_S)))
+
+
+@pytest.mark.parametrize("method", ADMINISTRATIVE, ids=lambda method: method.name)
+def test_no_administrative_method_hears_a_caller_who_may_only_send(guarded: Gateway, method: MethodDescriptor) -> None:
+    assert asked_of(guarded, method, "rival").code() is grpc.StatusCode.PERMISSION_DENIED
+
+
+@pytest.mark.parametrize(
+    "method", [one for one in ADMINISTRATIVE if one.name != "ImportUsers"], ids=lambda method: method.name
+)
+def test_no_administrative_method_tells_of_an_app_that_is_not_the_callers(
+    guarded: Gateway, method: MethodDescriptor
+) -> None:
+    refused = asked_of(guarded, method, "elsewhere")
+    assert refused.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "not yours" in (refused.details() or "")
