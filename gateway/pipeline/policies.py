@@ -32,7 +32,7 @@ class Policies:
             app: self._gates[app] if self._rules.get(app) == own else self._gate(own, now_unix_ms)
             for app, own in rules.items()
         }
-        self._rules, self._gates = self._rules | rules, self._gates | gates
+        self._rules, self._gates = {**self._rules, **rules}, self._gates | gates
 
     def __getitem__(self, app: str) -> Policy:
         return self._gates[app]
