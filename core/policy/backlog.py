@@ -9,8 +9,8 @@ from core.model import NotificationClass
 from core.policy.rules import Backlog
 
 
-class Deferred(NamedTuple):
-    """A deferred message to one user. group: its collapse key, or its category where it has none.
+class DueMessage(NamedTuple):
+    """A deferred message to one user, which is due. group: its collapse key, or its category where it has none.
 
     notification_id: a message may wait for several of the user's devices apart. stands_for: how many it summarises.
     """
@@ -34,7 +34,7 @@ class Kept(NamedTuple):
     total: int = 1
 
 
-def collapse(due: Sequence[Deferred], backlog: Backlog) -> list[Kept]:
+def collapse(due: Sequence[DueMessage], backlog: Backlog) -> list[Kept]:
     """Return what to send of one app's messages that are due together, in the order they were accepted.
 
     NEWEST: of each user and group the newest. SUMMARY: of each user one, which stands for all. Classes stay apart, and
@@ -47,7 +47,7 @@ def collapse(due: Sequence[Deferred], backlog: Backlog) -> list[Kept]:
     return sorted(kept, key=lambda one: (due[one.place].accepted_unix_ms, one.place))
 
 
-def _key(index: int, one: Deferred, backlog: Backlog) -> tuple[object, ...]:
+def _key(index: int, one: DueMessage, backlog: Backlog) -> tuple[object, ...]:
     if backlog == Backlog.EACH or one.klass <= NotificationClass.TRANSACTIONAL:
         return (index,)
     if backlog == Backlog.SUMMARY:
@@ -55,7 +55,7 @@ def _key(index: int, one: Deferred, backlog: Backlog) -> tuple[object, ...]:
     return one.user_id, one.klass, one.group
 
 
-def _newest(due: Sequence[Deferred], members: Iterable[int]) -> list[Kept]:
+def _newest(due: Sequence[DueMessage], members: Iterable[int]) -> list[Kept]:
     """Return the newest message of a group, once for each device that it waits for."""
     ordered = sorted(members, key=lambda index: (due[index].accepted_unix_ms, index))
     newest = due[ordered[-1]].notification_id

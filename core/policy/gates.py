@@ -112,10 +112,6 @@ class Policy:
         """Un-count what was reserved and then not sent."""
         self._counting.release(counts)
 
-    def weekly_limit(self, recipient: Recipient, now_unix_ms: int) -> int:
-        """Return how many marketing messages a week the adaptive cap lets a user have."""
-        return self._rules.adaptive.limit(recipient.last_open_unix_ms, recipient.too_many, now_unix_ms)
-
     def category(self, message: Message) -> Category:
         """Return a message's category; one that the app does not have is on for all but marketing."""
         found = self._categories.get((message.klass, message.category))

@@ -10,8 +10,7 @@ from core.delivery import Delivery, Flow, Notification, count_classes, has_users
 from core.errors import ContentRefused, Unavailable
 from core.hashing import SipHash
 from core.model import DeliveryState, NotificationClass, Target
-from core.policy.backlog import Deferred as DueMessage
-from core.policy.backlog import collapse
+from core.policy.backlog import DueMessage, collapse
 from core.policy.decision import Decision, Reason, Verdict
 from core.policy.message import Message
 from core.policy.people import Recipient

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from core.policy.backlog import Deferred, Kept, collapse
+from core.policy.backlog import DueMessage, Kept, collapse
 from core.policy.rules import Backlog
 from tests.unit.policy_stand import MARKETING, SERVICE, TRANSACTIONAL
 
 DUE = [
-    Deferred("ana", MARKETING, "promotion", 30, b"1"),
-    Deferred("bob", MARKETING, "promotion", 10, b"2"),
-    Deferred("ana", MARKETING, "promotion", 20, b"3"),
-    Deferred("ana", MARKETING, "survey", 40, b"4"),
-    Deferred("ana", SERVICE, "promotion", 25, b"5"),
+    DueMessage("ana", MARKETING, "promotion", 30, b"1"),
+    DueMessage("bob", MARKETING, "promotion", 10, b"2"),
+    DueMessage("ana", MARKETING, "promotion", 20, b"3"),
+    DueMessage("ana", MARKETING, "survey", 40, b"4"),
+    DueMessage("ana", SERVICE, "promotion", 25, b"5"),
 ]
 
 
@@ -28,22 +28,22 @@ def test_summary_stands_for_all_of_a_user_and_class() -> None:
 
 
 def test_urgent_is_never_collapsed() -> None:
-    payments = [Deferred("ana", TRANSACTIONAL, "payment", 1, bytes([number])) for number in range(2)]
+    payments = [DueMessage("ana", TRANSACTIONAL, "payment", 1, bytes([number])) for number in range(2)]
     assert collapse(payments, Backlog.SUMMARY) == [Kept(0), Kept(1)]
 
 
 def test_of_two_accepted_at_once_the_later_is_the_newest() -> None:
-    twice = [Deferred("ana", SERVICE, "k", 1, bytes([number])) for number in range(2)]
+    twice = [DueMessage("ana", SERVICE, "k", 1, bytes([number])) for number in range(2)]
     assert collapse(twice, Backlog.NEWEST) == [Kept(1, (0,), 2)]
     assert collapse([], Backlog.NEWEST) == []
 
 
 def test_what_waits_for_two_devices_goes_to_both() -> None:
-    phone, tablet = (Deferred("ana", SERVICE, "k", 5, b"new") for _ in range(2))
-    older = Deferred("ana", SERVICE, "k", 1, b"old")
+    phone, tablet = (DueMessage("ana", SERVICE, "k", 5, b"new") for _ in range(2))
+    older = DueMessage("ana", SERVICE, "k", 1, b"old")
     assert collapse([phone, older, tablet], Backlog.NEWEST) == [Kept(0, (), 2), Kept(2, (1,), 2)]
 
 
 def test_a_summary_that_waits_again_is_counted_by_what_it_stands_for() -> None:
-    due = [Deferred("ana", SERVICE, "k", 1, b"old", stands_for=4), Deferred("ana", SERVICE, "k", 2, b"new")]
+    due = [DueMessage("ana", SERVICE, "k", 1, b"old", stands_for=4), DueMessage("ana", SERVICE, "k", 2, b"new")]
     assert collapse(due, Backlog.SUMMARY) == [Kept(1, (0,), 5)]
