@@ -62,6 +62,9 @@ def gateway_failures(address: str) -> Iterator[None]:
 def _way(text: str, address: str) -> str:
     if "refused" in text or "No such file" in text:
         return f"nobody answers at {address}. Is the gateway running (walletpush serve), and is --address right?"
+    # The words of gRPC for a server of HTTP/1.1, such as that of pages and metrics.
+    if "Expected SETTINGS frame" in text:
+        return f"{address} answers in HTTP, not gRPC: --address wants server.listen of the settings, not web.listen"
     if "SSL" in text or "handshake" in text.lower() or "certificate" in text.lower():
         return f"no secure connection to {address}: give --ca-file for its certificate, or see its log. ({text})"
     return f"{address}: {text}"

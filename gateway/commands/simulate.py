@@ -56,7 +56,8 @@ def simulate(
 ) -> None:
     """Run stand-ins of APNs, its sandbox, FCM and Google's token endpoint, over TLS and HTTP/2, until Ctrl-C.
 
-    They check what the real ones check. When ready one line of JSON tells the ports; the control port takes
+    They check what the real ones check. Their team is SIMTEAM001, their key SIMKEY0001, their FCM project
+    walletpush-simulated. When ready one line of JSON tells the ports; the control port takes
     PUT /faults/apns and GET /ledger/apns, and the same for sandbox and fcm.
     """
     from adapters.simulators.server import simulate as run

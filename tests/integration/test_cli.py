@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,17 @@ def test_a_key_that_is_not_known_is_refused_with_a_hint(gateway: SmallGateway, r
     code, _, err = run("send", "--app", APP, "--user", "u1", "--title", "Hello")
     assert code == 5
     assert "--key-file" in err
+
+
+def test_the_port_of_the_pages_is_told_from_that_of_grpc(run: Run) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as pages:
+        thread = threading.Thread(target=pages.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        code, _, err = run("receipts", "someone", "--address", f"127.0.0.1:{pages.server_port}")
+        pages.shutdown()
+        thread.join()
+    assert code == 4
+    assert "answers in HTTP, not gRPC" in err
 
 
 def test_nobody_there_is_said_in_a_sentence(run: Run) -> None:
