@@ -38,6 +38,7 @@ from adapters.people.preferences import Spared
 from adapters.people.sealing import Sealer
 from adapters.people.statements import PEOPLE
 from adapters.people.store import PeopleStore, claim
+from adapters.people.turn import Turn
 from adapters.registry.store import engine_of, mapped_errors
 from core.errors import Refusal, StoreFailure, Unavailable, UnknownUser
 from core.people import Consent, User, UserChange
@@ -103,6 +104,7 @@ class SqlitePeople:
         self._reader = reader
         self._sealer = sealer
         self._devices = devices
+        self._turn = Turn(path.with_name("people.turn"))
         self._marks = marks
         self._now_unix_ms = now_unix_ms
         self._memory = RecipientMemory(marks, options.memory_users, options.max_age_ms) if marks else None
@@ -184,17 +186,19 @@ class SqlitePeople:
         """
         if from_user_id == into_user_id:
             raise ValueError("a user cannot be merged into themselves")
-        for user_id in (from_user_id, into_user_id):
-            if await self.get(app, user_id) is None:
-                raise UnknownUser(f"user {user_id} is not known")
-        moved = await self._devices.move(app, from_user_id, into_user_id)
-        await self._submit(Merge(app, from_user_id, into_user_id, now_unix_ms), 4 * USER_BYTES)
-        return moved
+        async with self._turn.taken():
+            for user_id in (from_user_id, into_user_id):
+                if await self.get(app, user_id) is None:
+                    raise UnknownUser(f"user {user_id} is not known")
+            moved = await self._devices.move(app, from_user_id, into_user_id)
+            await self._submit(Merge(app, from_user_id, into_user_id, now_unix_ms), 4 * USER_BYTES)
+            return moved
 
     async def delete(self, app: str, user_id: str) -> bool:
         """Remove a user with devices and preferences, keeping the history of consents; return whether there was one."""
-        devices = await self._devices.remove_user(app, user_id)
-        answer = await self._submit(Remove(app, user_id, history=False), USER_BYTES)
+        async with self._turn.taken():
+            devices = await self._devices.remove_user(app, user_id)
+            answer = await self._submit(Remove(app, user_id, history=False), USER_BYTES)
         assert isinstance(answer, dict)
         return bool(devices or answer["users"])
 

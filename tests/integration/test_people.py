@@ -237,6 +237,25 @@ async def test_merging_moves_everything_and_the_more_careful_answer_stays(
         await people.merge(APP, "old", "new", 60)
 
 
+async def test_users_who_are_merged_in_a_ring_by_two_workers_keep_their_devices(
+    people: SqlitePeople, registry: SqliteRegistry, tmp_path: Path
+) -> None:
+    other = await open_people(tmp_path, registry)
+    names = [f"user-{number}" for number in range(6)]
+    await people.upsert([change(User(APP, name), "tier") for name in names], 1)
+    targets = [Target(Provider.APNS, f"a{number}", registered_unix_ms=1) for number in range(6)]
+    await registry.register([Device(APP, name, target) for name, target in zip(names, targets, strict=True)])
+    ring = zip(names, [*names[1:], names[0]], strict=True)
+    merges = [(people, other)[place % 2].merge(APP, *pair, 2) for place, pair in enumerate(ring)]
+    ended = await asyncio.gather(*merges, return_exceptions=True)
+    await other.close()
+    assert {type(one) for one in ended} <= {int, UnknownUser}
+    known = [name for name in names if await people.get(APP, name) is not None]
+    owned = await registry.devices_of(APP, names)
+    assert sorted(owned) == known
+    assert sum(map(len, owned.values())) == 6
+
+
 async def test_a_deleted_user_leaves_the_history_alone_and_an_erased_one_nothing(
     people: SqlitePeople, registry: SqliteRegistry, tmp_path: Path
 ) -> None:
