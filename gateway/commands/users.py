@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
 app = typer.Typer(name="users", help="Import users from files, look them up, remove them.", no_args_is_help=True)
 File = Annotated[
-    Path, typer.Argument(help="JSON lines, or CSV whose first line names the fields.", exists=True, dir_okay=False)
+    Path,
+    typer.Argument(
+        help="JSON lines of the contract's User, or CSV with its fields in line 1: user_id,attributes.city",
+        exists=True,
+        dir_okay=False,
+    ),
 ]
 User = Annotated[str, typer.Argument(help="The user's id.", show_default=False)]
 
