@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from core.frequency import FrequencyCounters
 from core.hashing import SipHash
-from core.policy.count_keys import device_hashes, device_name, user_hashes
+from core.policy.count_keys import device_hashes, device_name, stranger_name, user_hashes
 
 
 class CounterMoves:
@@ -27,7 +27,12 @@ class CounterMoves:
         self._counters.forget(gone)
 
     def forget(self, app: str, user_id: str, devices: Iterable[tuple[int, str]]) -> int:
-        """Forget what was counted for a user and for devices, (provider, token) each; return how many messages."""
+        """Forget what was counted for a user and for devices, (provider, token) each; return how many messages.
+
+        Also what was counted for a device before its user was known.
+        """
         of_users, of_devices = user_hashes(self._hashes, app), device_hashes(self._hashes, app)
-        keys = [of_users.hash64(user_id), *(of_devices.hash64(device_name(*device)) for device in devices)]
+        keys = [of_users.hash64(user_id)]
+        for device in devices:
+            keys += of_devices.hash64(device_name(*device)), of_users.hash64(stranger_name(*device))
         return sum(self._counters.forget(key) for key in keys)

@@ -18,3 +18,8 @@ def device_hashes(hashes: SipHash, app: str) -> SipHash:
 def device_name(provider: int, token: str) -> str:
     """Return what of a device is hashed."""
     return f"{provider}:{token}"
+
+
+def stranger_name(provider: int, token: str) -> str:
+    """Return what is hashed as a user's id for a device whose user is not known; no user's id holds a NUL."""
+    return f"\0{device_name(provider, token)}"

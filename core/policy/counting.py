@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from core.hashing import SipHash
 from core.policy.caps import MONTH_S, CapFilter, CapRule, Window
-from core.policy.count_keys import device_hashes, device_name, user_hashes
+from core.policy.count_keys import device_hashes, device_name, stranger_name, user_hashes
 from core.policy.decision import Count
 from core.policy.message import Message
 from core.policy.people import Channel, Recipient, UserDevice
@@ -110,7 +110,7 @@ class Counting:
 
     def stranger_key(self, device: UserDevice) -> int:
         """Return by what a device is counted whose user is not known, so that strangers share no cap."""
-        return self._user_hashes.hash64(f"\0{device.target.provider}:{device.target.token}")
+        return self._user_hashes.hash64(stranger_name(device.target.provider, device.target.token))
 
     def device_key(self, device: UserDevice) -> int:
         """Return a device's key."""
