@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -61,12 +61,14 @@ def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallGateway]:
 
 
 def test_help_comes_quickly_and_tells_the_exit_codes() -> None:
-    times = []
+    spent_s = []
     for _ in range(3):
-        start_s = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run([sys.executable, "-m", "gateway", "--help"], capture_output=True, text=True, check=True)
-        times.append(time.perf_counter() - start_s)
-    assert min(times) < 0.5
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent_s.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    # Of processor time, which a busy machine lengthens less than the wall's; importing gRPC alone would double it.
+    assert min(spent_s) < 0.7
     assert "Exit codes" in done.stdout
     assert "worker" not in done.stdout
 
