@@ -15,6 +15,7 @@ from core.errors import StoreFailure
 from core.hashing import SipHash
 from core.model import Provider, Target
 from gateway.frames import frame_prefix, parse_frame
+from gateway.receipt_names import user_name
 from protos.walletpush.v1 import notification_pb2 as pb
 
 ERASED = "ERASED"
@@ -63,7 +64,7 @@ class Subject:
         """Return how journals find the user. device_hashes: those that receipts have their keys from."""
         folded = {token.lower().encode() for provider, token in self.devices if provider == Provider.APNS}
         exact = {token.encode() for provider, token in self.devices if provider != Provider.APNS}
-        named = {f"user\0{self.user_id}", *self.tokens}
+        named = {user_name(self.user_id), *self.tokens}
         keys = frozenset(device_hashes.hash64(one) for one in named)
         return Traces((self.user_id.encode(), *exact), tuple(folded), self.edit, keys, self._leftovers())
 

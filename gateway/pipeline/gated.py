@@ -30,6 +30,7 @@ from gateway.pipeline.routes import Routes
 from gateway.pipeline.settle import Settler
 from gateway.pipeline.tally import Tally
 from gateway.pipeline.turns import give_turns
+from gateway.receipt_names import user_name
 
 # Deciding, rendering and queueing take some 20 us a user, in which the loop hears nobody; smaller strides take longer.
 _STRIDE = 32
@@ -323,7 +324,7 @@ class GatedPlanner:
         self._settler.end_held(ended, state, reason)
 
     def _user_key(self, pair: Pair) -> int:
-        return self._hasher.hash64(f"user\0{pair.user_id}")
+        return self._hasher.hash64(user_name(pair.user_id))
 
     def _drop(self, notification: Notification) -> None:
         """Take one that had ended before a restart off the count; the last one closes what its receipts tell of."""

@@ -13,6 +13,7 @@ from core.hashing import SipHash
 from core.model import Device, NotificationState, Receipt
 from core.notification_id import format_id, make_id
 from gateway.frames import parse_frame
+from gateway.receipt_names import user_name
 from protos.walletpush.v1 import notification_pb2 as pb
 
 
@@ -112,7 +113,7 @@ class JournalExport:
     async def _person(self, app: str, user_id: str) -> _Person:
         targets = [device.target for device in await self._devices.list_devices(app, user_id)]
         # As gates and planner name deliveries: by the token, or by the user where no device is left.
-        keys = [self._hasher.hash64(f"user\0{user_id}"), *(self._hasher.hash64(one.token) for one in targets)]
+        keys = [self._hasher.hash64(user_name(user_id)), *(self._hasher.hash64(one.token) for one in targets)]
         tokens = frozenset((int(one.provider), one.token.lower()) for one in targets)
         return _Person(app, self._app_tag(app), user_id, tokens, frozenset(keys))
 
