@@ -64,9 +64,12 @@ class Subject:
         """Return how journals find the user. device_hashes: those that receipts have their keys from."""
         folded = {token.lower().encode() for provider, token in self.devices if provider == Provider.APNS}
         exact = {token.encode() for provider, token in self.devices if provider != Provider.APNS}
-        named = {user_name(self.user_id), *self.tokens}
-        keys = frozenset(device_hashes.hash64(one) for one in named)
+        keys = self.receipt_keys(device_hashes)
         return Traces((self.user_id.encode(), *exact), tuple(folded), self.edit, keys, self._leftovers())
+
+    def receipt_keys(self, device_hashes: SipHash) -> frozenset[int]:
+        """Return the device keys of receipts that are the user's, or of a device in any spelling of its token."""
+        return frozenset(device_hashes.hash64(one) for one in (user_name(self.user_id), *self.tokens))
 
     @property
     def row_leftovers(self) -> tuple[bytes, ...]:

@@ -12,8 +12,8 @@ from google.protobuf.json_format import MessageToDict
 from core.hashing import SipHash
 from core.model import Device, NotificationState, Receipt
 from core.notification_id import format_id, make_id
+from gateway.erasure.subject import Subject
 from gateway.frames import parse_frame
-from gateway.receipt_names import user_name
 from protos.walletpush.v1 import notification_pb2 as pb
 
 
@@ -112,10 +112,9 @@ class JournalExport:
 
     async def _person(self, app: str, user_id: str) -> _Person:
         targets = [device.target for device in await self._devices.list_devices(app, user_id)]
-        # As gates and planner name deliveries: by the token, or by the user where no device is left.
-        keys = [self._hasher.hash64(user_name(user_id)), *(self._hasher.hash64(one.token) for one in targets)]
+        subject = Subject(app, user_id, frozenset((int(one.provider), one.token) for one in targets))
         tokens = frozenset((int(one.provider), one.token.lower()) for one in targets)
-        return _Person(app, self._app_tag(app), user_id, tokens, frozenset(keys))
+        return _Person(app, self._app_tag(app), user_id, tokens, subject.receipt_keys(self._hasher))
 
     async def _messages(self, number: int, person: _Person) -> AsyncIterator[Mapping[str, object]]:
         search = await asyncio.to_thread(self._open_search, number)

@@ -32,7 +32,7 @@ class Registry:
     """Knows one user's devices."""
 
     async def list_devices(self, app: str, user_id: str) -> list[Device]:
-        return [Device(app, user_id, Target(Provider.APNS, TOKEN))] if user_id == "lin" else []
+        return [Device(app, user_id, Target(Provider.APNS, TOKEN.upper()))] if user_id == "lin" else []
 
 
 def message(*users: str, app: str = APP, tokens: Sequence[str] = ()) -> bytes:
@@ -103,7 +103,8 @@ async def test_a_shared_notification_is_told_without_the_others(tmp_path: Path) 
 
 async def test_receipts_are_found_by_device_or_user_and_app(tmp_path: Path) -> None:
     journal = await SqliteJournal.open(tmp_path, 0)
-    keys = {"device": HASHES.hash64(TOKEN), "user": HASHES.hash64("user\0lin"), "other": HASHES.hash64("cd" * 32)}
+    named = {"device": TOKEN, "as registered": TOKEN.upper(), "user": "user\0lin", "other": "cd" * 32}
+    keys = {what: HASHES.hash64(name) for what, name in named.items()}
     seqs = {}
     for name, key in keys.items():
         for _ in range(40):
@@ -112,8 +113,8 @@ async def test_receipts_are_found_by_device_or_user_and_app(tmp_path: Path) -> N
     await deliver(journal, await append(journal, [message("wei")]), keys["device"], TAGS["second"])
     held = await exported(tmp_path)
     assert held.keys() == {"receipts"}
-    assert {one["device_key"] for one in held["receipts"]} == {f"{keys[name]:016x}" for name in ("device", "user")}
-    assert len(held["receipts"]) == 80
+    assert {one["device_key"] for one in held["receipts"]} == {f"{keys[name]:016x}" for name in keys if name != "other"}
+    assert len(held["receipts"]) == 120
     assert held["receipts"][-1]["notification_id"] == format_id(make_id(1_000, 0, seqs["user"], 1))
     assert await exported(tmp_path, "nobody") == {}
     await journal.close()
