@@ -7,28 +7,27 @@ import mmap
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from types import TracebackType
-from typing import Self
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from core.frequency import FrequencyCounters
+from gateway.entered_task import EnteredTask
 from gateway.logs import get_logger
 
 # A power cut forgets what was sent in so long at most; only pages that changed are written.
 FLUSH_EVERY_S = 30.0
 
 
-class FrequencyKeeper:
+class FrequencyKeeper(EnteredTask):
     """Flushes the file while it is entered, once it was told that it is there. attach: maps it."""
 
     def __init__(
         self, registry: CollectorRegistry, attach: Callable[[], mmap.mmap], every_s: float = FLUSH_EVERY_S
     ) -> None:
+        super().__init__("frequency")
         self._attach = attach
         self._every_s = every_s
         self._there = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
         self._users = Gauge(
             "walletpush_frequency_entries", "Places of 3 counted messages that users take.", registry=registry
         )
@@ -48,18 +47,6 @@ class FrequencyKeeper:
     def begin(self) -> None:
         """Take the file, which was just made ready."""
         self._there.set()
-
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run(), name="frequency")
-        return self
-
-    async def __aexit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
 
     async def _run(self) -> None:
         await self._there.wait()

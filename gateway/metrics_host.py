@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from cryptography import x509
 from prometheus_client import CollectorRegistry, Gauge, Info, Metric
@@ -20,6 +18,7 @@ from prometheus_client.registry import Collector
 
 from core.errors import PushError
 from core.model import Provider
+from gateway.entered_task import EnteredTask
 from gateway.logs import get_logger
 from gateway.metrics import route_label
 from gateway.settings.root import Settings
@@ -69,7 +68,7 @@ class HostFigures(Collector):
         return []
 
 
-class DeviceCensus:
+class DeviceCensus(EnteredTask):
     """Counts the registered devices now and then while it is entered.
 
     count: (app, provider) -> devices; takes long, so it is called in a thread. Raises PushError when it cannot.
@@ -79,26 +78,14 @@ class DeviceCensus:
         self, registry: CollectorRegistry, apps: Mapping[str, frozenset[int]],
         count: Callable[[], Mapping[tuple[str, int], int]],
     ) -> None:  # fmt: skip
+        super().__init__("census")
         self._gauge = Gauge(
             "walletpush_devices_registered", "Devices in the registry, sandbox included.", ["provider", "app"],
             registry=registry,
         )  # fmt: skip
         self._routes = {(app, provider) for app, providers in apps.items() for provider in providers}
         self._count = count
-        self._task: asyncio.Task[None] | None = None
         self._logger = get_logger("census")
-
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run(), name="census")
-        return self
-
-    async def __aexit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
 
     async def _run(self) -> None:
         while True:
