@@ -99,7 +99,7 @@ class Explainer:
         if not plans:
             return _passes(Gate.VENDOR_QUOTA, "no vendor's quota counts it")
         refused = self._quota.refused(one, case.now_unix_ms)
-        words = [f"{cap_words(rule, rule.limit)}" for _, plan in plans for rule in plan.rules]
+        words = [cap_words(rule, rule.limit) for _, plan in plans for rule in plan.rules]
         detail = f"{len(refused)} of {len(one.devices)} devices without room under {'; '.join(dict.fromkeys(words))}"
         if len(refused) < len(one.devices):
             return _passes(Gate.VENDOR_QUOTA, detail)

@@ -92,8 +92,7 @@ class LiveScreen:
         """Begin to draw."""
         self._live.start()
         self._live.refresh()
-        with_loop = asyncio.get_running_loop()
-        with_loop.add_signal_handler(signal.SIGWINCH, self._live.refresh)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGWINCH, self._live.refresh)
         return self
 
     def __exit__(self, *_error: object) -> None:

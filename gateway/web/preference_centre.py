@@ -32,7 +32,7 @@ from gateway.web.zone_options import zone_options
 
 FORM: Final = "preferences"
 _NOTICES: Final = ("saved", "unchanged")
-_FIELDS: Final = {"locale": "locale", "time_zone": "time_zone", "lock_screen": "lock_screen"}
+_FIELDS: Final = ("locale", "time_zone", "lock_screen")
 
 
 async def show_preferences(visit: Visit) -> web.Response:
