@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import TypeAlias
 
 from core.delivery import Notification
+from core.model import NotificationClass
 from gateway.pipeline.clock import Clock
 
 _SLICE_MS = 100
@@ -20,7 +21,35 @@ OnDue = Callable[[dict[int, list[int]]], Awaitable[None]]
 
 
 class Schedule:
-    """Due places by slices of 100 ms."""
+    """Due places by slices of 100 ms: what is urgent apart from all else, which may wait long for room once due."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._urgent, self._waves = _Course(clock), _Course(clock)
+
+    def cancel(self, notification: Notification) -> bool:
+        """Hand this place out no more; False if it was handed out, or cancelled, already."""
+        return self._course_of(notification).cancel(notification)
+
+    def add(self, notifications: Iterable[Notification]) -> None:
+        """Keep the places of notifications until their send_at, rounded up to the next slice."""
+        for notification in notifications:
+            self._course_of(notification).add(notification)
+
+    async def run(self, on_due: OnDue) -> None:
+        """Until cancelled, hand out what falls due. A step of the wall clock is followed within an hour.
+
+        on_due: awaited with the indexes that are due, by segment; twice at a time at most.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            for course in (self._urgent, self._waves):
+                tasks.create_task(course.run(on_due))
+
+    def _course_of(self, notification: Notification) -> _Course:
+        return self._urgent if notification.klass <= NotificationClass.TRANSACTIONAL else self._waves
+
+
+class _Course:
+    """Places that are handed out one slice after the other."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -30,29 +59,22 @@ class Schedule:
         self._cancelled: set[tuple[int, int]] = set()
 
     def cancel(self, notification: Notification) -> bool:
-        """Hand this place out no more; False if it was handed out, or cancelled, already."""
         place = (notification.segment, notification.index)
         if place in self._cancelled or _slice_of(notification) not in self._slices:
             return False
         self._cancelled.add(place)
         return True
 
-    def add(self, notifications: Iterable[Notification]) -> None:
-        """Keep the places of notifications until their send_at, rounded up to the next slice."""
-        for notification in notifications:
-            due = _slice_of(notification)
-            places = self._slices.get(due)
-            if places is None:
-                places = self._slices[due] = array("q")
-                heapq.heappush(self._order, due)
-            places.extend((notification.segment, notification.index))
+    def add(self, notification: Notification) -> None:
+        due = _slice_of(notification)
+        places = self._slices.get(due)
+        if places is None:
+            places = self._slices[due] = array("q")
+            heapq.heappush(self._order, due)
+        places.extend((notification.segment, notification.index))
         self._changed.set()
 
     async def run(self, on_due: OnDue) -> None:
-        """Until cancelled, hand out what falls due. A step of the wall clock is followed within an hour.
-
-        on_due: awaited with the indexes that are due, by segment.
-        """
         while True:
             self._changed.clear()
             now_slice = self._clock.unix_ms() // _SLICE_MS

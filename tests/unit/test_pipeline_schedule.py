@@ -15,7 +15,7 @@ from gateway.pipeline.archive import Archive
 from gateway.pipeline.cancel import Cancelled, Canceller
 from protos.walletpush.v1 import notification_pb2 as pb
 from tests.unit.pipeline_fakes import FakeJournal
-from tests.unit.pipeline_stand import Stand, message, settle_down, stand
+from tests.unit.pipeline_stand import Stand, StandOptions, message, settle_down, stand
 from tests.unit.virtual_time import in_virtual_time
 
 
@@ -42,6 +42,22 @@ async def test_what_is_due_goes_out_not_before_its_time() -> None:
         assert all(0 <= seen[key] - int(key[1:]) <= 300 for key in seen)
         await settle_down()
         await pipeline.assert_at_rest()
+
+
+@in_virtual_time
+async def test_a_campaign_that_waits_for_room_holds_up_no_payment_that_falls_due_later() -> None:
+    async with stand(StandOptions(capacity=100, admitted=1_000, streams=0)) as pipeline:
+        campaign = later(pipeline, "campaign", 1_000, *(f"{n:04x}" for n in range(300)))
+        campaign.notification_class = pb.NOTIFICATION_CLASS_MARKETING
+        await pipeline.accept(campaign, later(pipeline, "payment", 2_000))
+        await settle_down(5.0)
+        assert not pipeline.apns.batches
+        pipeline.apns.open(1)
+        await settle_down()
+        assert [delivery.payload for batch in pipeline.apns.batches for delivery in batch] == [b"payment"]
+        pipeline.apns.answers_by_itself = DELIVERED
+        pipeline.apns.open(1_000)
+        await settle_down(5.0)
 
 
 @in_virtual_time
