@@ -36,7 +36,7 @@ vendor_quotas = false
 [[apps.policy.caps]]
 name = "none"
 limit = 1000
-period_s = 1"""
+period_s = 60"""
 _ASK = aiohttp.ClientTimeout(total=_READY_S)
 
 

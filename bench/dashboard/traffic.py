@@ -26,7 +26,8 @@ _PACE_S = 0.1
 _MIX = ((SECURITY, 1), (TRANSACTIONAL, 3), (SERVICE, 2))
 _OFFERS = 3
 _USERS = 40
-_FANS = 20
+# Counters hold some 500 messages a user: few users with very many offers would wait, and be pending, for want of room.
+_FANS = 400
 _YES = preference_pb2.Consent(
     category="promotion", channel=preference_pb2.CHANNEL_PUSH, granted=True,
     method=preference_pb2.CONSENT_METHOD_APP, wording_version="1",
