@@ -206,7 +206,7 @@ async def assemble(settings: Settings, number: int, tasks: asyncio.TaskGroup, *,
     audit, host_audit = AuditInterceptor(privacy.auditor), AuditInterceptor(privacy.auditor, lambda: HOST)
     interceptor = CallInterceptor(CallerBook(settings.callers), base.metrics, base.tracer)
     delivery = DeliveryServicer(taking.intake, tracking, scopes)
-    devices = DeviceServicer(base.registry, scopes, base.clock)
+    devices = DeviceServicer(base.registry, people.recipients, scopes, base.clock)
     services = Services(
         delivery, devices, people.users, people.preferences, policy.templates, policy.explaining, privacy.service
     )

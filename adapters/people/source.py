@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from adapters.people.sqlite import SqlitePeople
 from adapters.registry.sqlite import SqliteRegistry
@@ -32,6 +32,10 @@ class SqliteRecipients:
     def mark(self, app: str, user_id: str) -> int:
         """Return a number that is another one once the user changed; read it before the user."""
         return self._people.mark(app, user_id)
+
+    def touch(self, app: str, user_ids: Iterable[str]) -> None:
+        """Have every worker take these users as changed, since their devices are."""
+        self._people.touch(app, user_ids)
 
     async def minds_transactional(self, app: str) -> bool:
         """Tell whether any user of the app holds back transactional notifications. Raises Unavailable."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -147,6 +147,11 @@ class SqlitePeople:
     def mark(self, app: str, user_id: str) -> int:
         """Return a number that is another one once the user changed; always 0 without shared marks."""
         return self._marks.of((user_id, app)) if self._marks is not None else 0
+
+    def touch(self, app: str, user_ids: Iterable[str]) -> None:
+        """Have every worker take these users as changed; call it after the commit of what is kept elsewhere."""
+        if self._marks is not None:
+            self._marks.touch((user_id, app) for user_id in user_ids)
 
     async def minds_transactional(self, app: str) -> bool:
         """Tell whether any user of the app holds back transactional notifications. Raises Unavailable."""

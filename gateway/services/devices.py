@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import cast
+from collections.abc import Iterable, Sequence
+from typing import Protocol, cast
 
 from core.content.encryption import load_key
 from core.errors import InvalidRequest
-from core.model import Device, Environment, Provider
+from core.model import Device, Environment, Provider, Target
 from core.storage import DeviceRegistry
 from gateway.callers import current_caller
 from gateway.convert import Scope, named_target
 from gateway.fields import bounded, required
 from gateway.interceptors import Context
 from gateway.pipeline.clock import Clock
+from gateway.pipeline.owners import Owners
 from gateway.receipts import to_timestamp
 from gateway.scopes import Scopes
 from protos.walletpush.v1 import device_pb2 as pb
@@ -27,11 +29,22 @@ _MAKER = re.compile(r"[a-z0-9_-]{1,32}")
 _PERMISSIONS = frozenset(pb.Permission.values())
 
 
-class DeviceServicer(DeviceServiceServicer):
-    """Validates and passes on to the registry."""
+class DeviceHolders(Protocol):
+    """Whose devices are, and who must hear that they no longer are."""
 
-    def __init__(self, registry: DeviceRegistry, scopes: Scopes, clock: Clock) -> None:
+    async def owners(self, app: str, targets: Sequence[Target]) -> Owners:
+        """Return whose devices these are; one that is not registered is not in the answer. Raises Unavailable."""
+
+    def touch(self, app: str, user_ids: Iterable[str]) -> None:
+        """Have what was decided of these users, and still waits, decided anew."""
+
+
+class DeviceServicer(DeviceServiceServicer):
+    """Validates and passes on to the registry; what waits for a device that changes hands must not reach the next."""
+
+    def __init__(self, registry: DeviceRegistry, holders: DeviceHolders, scopes: Scopes, clock: Clock) -> None:
         self._registry = registry
+        self._holders = holders
         self._scopes = scopes
         self._clock = clock
 
@@ -44,7 +57,9 @@ class DeviceServicer(DeviceServiceServicer):
     ) -> pb.RegisterDeviceResponse:
         """Register or renew a device."""
         device = _device(request.device, self._scope(), self._clock.unix_ms())
+        before = await self._holder(device.app, device.target)
         await self._registry.register([device])
+        self._holders.touch(device.app, {device.user_id, before} - {""})
         return pb.RegisterDeviceResponse(device=_told(device))
 
     async def UnregisterDevice(  # noqa: N802
@@ -52,7 +67,9 @@ class DeviceServicer(DeviceServiceServicer):
     ) -> pb.UnregisterDeviceResponse:
         """Remove a device."""
         target = named_target("token", request.token, _providers(self._scope(), "app", request.app))
+        before = await self._holder(request.app, target)
         removed = await self._registry.unregister(request.app, target.provider, [target.token])
+        self._holders.touch(request.app, {before} - {""})
         return pb.UnregisterDeviceResponse(removed=removed > 0)
 
     async def ListDevices(self, request: pb.ListDevicesRequest, context: Context) -> pb.ListDevicesResponse:  # noqa: N802
@@ -61,6 +78,11 @@ class DeviceServicer(DeviceServiceServicer):
         user_id = required("user_id", request.user_id, 128)
         devices = await self._registry.list_devices(request.app, user_id)
         return pb.ListDevicesResponse(devices=[_told(device) for device in devices])
+
+    async def _holder(self, app: str, target: Target) -> str:
+        for user_id, _ in (await self._holders.owners(app, [target])).values():
+            return user_id
+        return ""
 
     def _scope(self) -> Scope:
         caller = current_caller.get()

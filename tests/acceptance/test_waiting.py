@@ -8,9 +8,9 @@ import grpc
 import pytest
 
 from adapters.simulators.faults import Faults
-from protos.walletpush.v1 import delivery_pb2, preference_pb2, receipt_pb2
+from protos.walletpush.v1 import delivery_pb2, device_pb2, preference_pb2, receipt_pb2
 from tests.acceptance.gateway_process import Gateway
-from tests.acceptance.messages import TIMEOUT_S, await_that, final, receipt_of, send
+from tests.acceptance.messages import TIMEOUT_S, apns_device, await_that, final, receipt_of, send
 from tests.acceptance.simulators import HEALTHY, Simulators
 from tests.acceptance.test_policy import DELIVERED, SUPPRESSED, WAITING, Wallet, reason_of, to_user, wallet_of
 
@@ -48,6 +48,20 @@ def test_a_consent_withdrawn_in_an_outage_holds_the_promotion_back_and_uncounts_
     wallet.says(user, "promotion", granted=True)
     states = [final(wallet.delivery, wallet.promote(user)).state for _ in range(4)]
     assert states == [DELIVERED, DELIVERED, DELIVERED, SUPPRESSED]
+
+
+def test_a_device_handed_on_in_an_outage_hears_nothing_of_its_former_owner(
+    wallet: Wallet, simulators: Simulators
+) -> None:
+    user, other = wallet.user(local_hour=12), wallet.user(local_hour=12, consents=False)
+    waiting, payment = wait_in_an_outage(wallet, simulators, user)
+    device = device_pb2.Device(app="wallet", user_id=other, token=apns_device(user))
+    wallet.devices.RegisterDevice(device_pb2.RegisterDeviceRequest(device=device), timeout=TIMEOUT_S)
+    simulators.misbehave(HEALTHY)
+    held = final(wallet.delivery, waiting)
+    assert (held.state, reason_of(held)) == (receipt_pb2.NOTIFICATION_STATE_FAILED, "NO_DEVICES")
+    assert final(wallet.delivery, payment).state == DELIVERED
+    assert simulators.accepted() == 1
 
 
 def test_quiet_hours_set_in_an_outage_are_kept(wallet: Wallet, simulators: Simulators) -> None:
