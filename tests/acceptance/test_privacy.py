@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import subprocess
 import sys
@@ -122,7 +123,11 @@ def test_an_export_holds_everything_of_the_user_and_nothing_of_others(
     assert [(one["category"], one["granted"], one["method"]) for one in held["consents"]] == [
         ("news", False, "unsubscribe_link"), ("promotion", True, "app"),
     ]  # fmt: skip
-    assert [one["category"] for one in held["choices"]] == ["news", "promotion"]
+    assert [(one["category"], one["channel"], one["granted"]) for one in held["choices"]] == [
+        ("news", "every", False), ("promotion", "push", True),
+    ]  # fmt: skip
+    assert all(re.fullmatch(r"20\d\d-\d\d-\d\dT[\d:.]+Z", one["said_time"]) for one in held["consents"])
+    assert {one["permission"] for one in held["devices"]} == {"granted"}
     assert [one["reason"] for one in held["suppressions"]] == ["a complaint"]
     waiting = {one["notification_id"]: one["notification"] for one in held["notifications"]}
     assert waiting.keys() == {ids["waiting"], ids["shared"]}
@@ -139,7 +144,7 @@ def test_an_export_holds_everything_of_the_user_and_nothing_of_others(
 
 def test_an_unknown_user_s_export_says_that_nothing_but_the_question_is_held(privacy: PrivacyServiceStub) -> None:
     held = export(privacy, "nobody-at-all")
-    assert held.keys() == {"app", "user_id", "export_unix_ms", "audit_records"}
+    assert held.keys() == {"app", "user_id", "export_time", "audit_records"}
     assert [one["action"] for one in held["audit_records"]] == ["PrivacyService.ExportUser"]
 
 
@@ -302,7 +307,7 @@ def test_the_command_line_exports_erases_and_tells_who_did(gateway: Gateway, tmp
     assert lines[1]["detail"] == "a letter of 12 May"
     with gateway.channel() as channel:
         held = export(PrivacyServiceStub(channel), "on-the-line")  # type: ignore[no-untyped-call]
-    assert held.keys() == {"app", "user_id", "export_unix_ms", "erasures", "audit_records"}
+    assert held.keys() == {"app", "user_id", "export_time", "erasures", "audit_records"}
     code, told, _ = walletpush(gateway, "privacy", "audit", "--app", APP, "--limit", "1")
     assert code == 0
     assert all(column in told for column in ("time", "actor", "action", "user", "detail"))

@@ -19,7 +19,7 @@ from core.policy.people import Channel
 from core.privacy import Erasure, subject_hash
 from core.values import Moment, Money
 from gateway.callers import LOCAL, current_caller
-from gateway.privacy.export import CHUNK_BYTES, export_chunks, plain
+from gateway.privacy.export import CHUNK_BYTES, export_chunks, plain, readable
 from gateway.privacy.sources import AuditExport, CountExport, ErasureExport
 from gateway.scopes import Scopes
 from gateway.services.privacy import PrivacyServicer
@@ -54,14 +54,15 @@ texts = st.text(st.characters(codec="utf-8"), max_size=20)
 rows = st.lists(st.dictionaries(texts, st.one_of(texts, st.integers(-(1 << 53), 1 << 53), st.none())), max_size=4)
 
 
-@given(st.dictionaries(texts.filter(lambda name: name not in {"app", "user_id", "export_unix_ms"}), rows, max_size=6))
+@given(st.dictionaries(texts.filter(lambda name: name not in {"app", "user_id", "export_time"}), rows, max_size=6))
 async def test_parts_together_are_the_tables_of_all_sources(tables: dict[str, list[dict[str, object]]]) -> None:
     half = len(tables) // 2
     listed = list(tables.items())
     chunks = await parts(Store(*listed[:half]), Store(*listed[half:]))
     told = json.loads(b"".join(chunks))
     assert told == {
-        "app": "wallet", "user_id": "lin", "export_unix_ms": 5, **{name: rows for name, rows in listed if rows},
+        "app": "wallet", "user_id": "lin", "export_time": "1970-01-01T00:00:00.005Z",
+        **{name: rows for name, rows in listed if rows},
     }  # fmt: skip
 
 
@@ -90,10 +91,23 @@ def test_values_are_told_as_people_read_them() -> None:
     }  # fmt: skip
     assert plain(held) == {
         "method": "reply", "channel": "push", "key": "01ff", "balance": {"minor_units": 3, "currency": "CNY"},
-        "seen": {"unix_ms": 7}, "day": "2024-02-29", "tags": ["a", "b"], "none": None, "flag": True,
+        "seen": "1970-01-01T00:00:00.007Z", "day": "2024-02-29", "tags": ["a", "b"], "none": None, "flag": True,
     }  # fmt: skip
     with pytest.raises(StoreFailure, match="object"):
         plain(object())
+
+
+def test_rows_tell_numbers_by_name_and_leave_what_users_named_alone() -> None:
+    row = {
+        "channel": 0, "granted": 1, "permission": 3, "said_unix_ms": 1_500, "end_unix_ms": 0, "time_unix_ms": 86_400_000,
+        "target": {"token": "ab", "registered_unix_ms": 2}, "attributes": {"channel": 99, "seen_unix_ms": 5},
+    }  # fmt: skip
+    assert readable(row) == {
+        "channel": "every", "granted": True, "permission": "denied", "said_time": "1970-01-01T00:00:01.500Z",
+        "end_time": None, "time": "1970-01-02T00:00:00.000Z",
+        "target": {"token": "ab", "registered_time": "1970-01-01T00:00:00.002Z"},
+        "attributes": {"channel": 99, "seen_unix_ms": 5},
+    }  # fmt: skip
 
 
 class Proofs:
