@@ -99,7 +99,8 @@ def test_values_are_told_as_people_read_them() -> None:
 
 def test_rows_tell_numbers_by_name_and_leave_what_users_named_alone() -> None:
     row = {
-        "channel": 0, "granted": 1, "permission": 3, "said_unix_ms": 1_500, "end_unix_ms": 0, "time_unix_ms": 86_400_000,
+        "channel": 0, "granted": 1, "permission": 3, "said_unix_ms": 1_500, "end_unix_ms": 0,
+        "time_unix_ms": 86_400_000,
         "target": {"token": "ab", "registered_unix_ms": 2}, "attributes": {"channel": 99, "seen_unix_ms": 5},
     }  # fmt: skip
     assert readable(row) == {
