@@ -20,7 +20,8 @@ from gateway.pipeline.clock import Clock
 MAX_RUNNING = 64
 _ATTEMPTS = 20
 _PAUSE_S = 0.25
-_LOOK_S = 1.0
+# Between looks for what is left to do; after a failure twice as long as before.
+_LOOK_S, _LOOK_AT_MOST_S = 1.0, 300.0
 # One that another worker began is its business for so long.
 _ABANDONED_MS = 300_000
 _SEALS = "privacy erasures under way"
@@ -112,17 +113,19 @@ class UserEraser:
 
     async def run(self) -> None:
         """Until cancelled, finish what was begun before a start, and what another worker left behind."""
-        began_unix_ms = self._clock.unix_ms()
+        began_unix_ms, pause_s = self._clock.unix_ms(), _LOOK_S
         while True:
+            failed = False
             try:
                 for noted in await self._erasures.under_way():
                     left = noted.begun_unix_ms < max(began_unix_ms, self._clock.unix_ms() - _ABANDONED_MS)
                     if left and noted.subject_hash not in self._running:
                         self._start(noted.subject_hash, self._resuming(noted))
-                        await self._running[noted.subject_hash]
+                        failed |= isinstance(await self._running[noted.subject_hash], PushError)
             except Unavailable as error:
                 self._logger.warning("erasures_unreadable", why=str(error))
-            await asyncio.sleep(_LOOK_S)
+            pause_s = min(2 * pause_s, _LOOK_AT_MOST_S) if failed else _LOOK_S
+            await asyncio.sleep(pause_s)
 
     async def purge(self, now_unix_ms: int, before_unix_ms: int, most: int) -> Purged:
         """Let the oldest proofs go, at most so many, that are older. Raises Unavailable."""

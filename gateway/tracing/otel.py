@@ -165,7 +165,10 @@ class OtelTracer:
     def _begin(self, chosen: Chosen, started_ns: int, committing_ns: int, done_ns: int) -> None:
         if self.under_way >= self._limits.max_open:
             self._sender.decline()
-            return
+            if not self._open:
+                return
+            # What waits for the morning must not keep all that comes after it from being told.
+            self._put_whole(self._open.pop(next(iter(self._open))), done_ns)
         parent = chosen.parent
         context = SpanContext(parent.trace_id, new_span_id(), parent.state)
         offset_ns = self._unix_ns() - done_ns
