@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from core.hashing import SipHash
 from core.model import NotificationClass
+from core.policy.alike import Alike
 from core.policy.candidates import Candidate
 from core.policy.channels import choose
 from core.policy.counting import Counting
@@ -71,26 +72,29 @@ class Policy:
         now_unix_ms: int,
     ) -> list[Decision]:  # fmt: skip
         """Take n messages, each to one user, through all gates and reserve them; all three are aligned."""
-        decisions: list[Decision | None] = []
-        candidates: list[Candidate] = []
+        decisions: list[Decision | None] = [None] * len(messages)
+        alike, gated = Alike(), []
         last, path, push = None, _GATED, True
-        for message, recipient, mine in zip(messages, recipients, devices, strict=True):
+        for place, (message, recipient, mine) in enumerate(zip(messages, recipients, devices, strict=True)):
             if message is not last:
                 last, path, push = message, self._path(message), message.channels[0] == Channel.PUSH
+                alike.begin(message, counted=message.klass in self._counted)
             if path.free and not (
                 (path.minds_suppressions and recipient.suppressions) or (path.minds_choices and recipient.choices)
             ):
-                decisions.append(Decision(*_PASSES, message.channels[0], mine if push else ()))
-                continue
-            found = self._opened(len(decisions), message, recipient, mine, now_unix_ms)
-            if isinstance(found, Candidate):
-                candidates.append(found)
-                decisions.append(None)
-            else:
-                decisions.append(found)
-        self._pass(candidates, now_unix_ms)
-        for one in candidates:
-            decisions[one.place] = one.end()
+                decisions[place] = Decision(*_PASSES, message.channels[0], mine if push else ())
+            elif not alike.joins(place, recipient, mine):
+                gated.append(place)
+
+        def decide(places: Iterable[int]) -> None:
+            opened = [self._opened(at, messages[at], recipients[at], devices[at], now_unix_ms) for at in places]
+            candidates = [one for one in opened if isinstance(one, Candidate)]
+            self._pass(candidates, now_unix_ms)
+            for at, one in zip(places, opened, strict=True):
+                decisions[at] = one.end() if isinstance(one, Candidate) else one
+
+        decide(gated)
+        decide(alike.settle(decisions, devices))
         return [one for one in decisions if one is not None]
 
     def explain(

@@ -57,6 +57,8 @@ class Tally:
 
     def close(self, now_unix_ms: int) -> None:
         """Count what was sent, or give back what was not."""
+        if not self.counts:
+            return
         if self.sent:
             self.policy.commit(self.counts, now_unix_ms)
         else:
