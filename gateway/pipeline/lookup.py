@@ -22,7 +22,7 @@ from gateway.template_book import TemplateBook
 
 MAX_PAIRS = 10_000
 # Of tokens whose owners are asked for: what is made of an answer takes some 1 us each.
-_SLICE = 1_000
+_SLICE = 250
 _RETRY_S = 0.5
 _MINDED_MS = 1_000
 T = TypeVar("T")

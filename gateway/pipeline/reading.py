@@ -8,6 +8,7 @@ from typing import Protocol
 from core.delivery import Notification
 from core.model import Target
 from gateway.convert import MAX_RECIPIENTS, Scope, to_notification, to_targets
+from gateway.pipeline.turns import give_turns
 from protos.walletpush.v1 import notification_pb2 as pb
 
 # Reading takes some 3 us a device: so many at a time, then the loop may see to an answer.
@@ -52,5 +53,5 @@ class GeneralReader:
         async with self._long_lists:
             for start in range(0, count, _STRIDE):
                 targets += to_targets(message, scope, start, start + _STRIDE)
-                await asyncio.sleep(0)
+                await give_turns()
         return targets
