@@ -48,9 +48,13 @@ def measure(batches: int, size: int, repeats: int) -> tuple[dict[str, Cost], cal
 
 
 def _cpu_ns(size: int) -> dict[str, int]:
-    command = [sys.executable, "-m", "bench.stages.driver", "--batches", str(_CPU_BATCHES), "--size", str(size)]
-    found: dict[str, int] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
-    return found
+    with tempfile.TemporaryDirectory(prefix="walletpush-stages-") as place:
+        out = Path(place) / "spent.json"
+        command = [sys.executable, "-m", "bench.stages.driver", "--batches", str(_CPU_BATCHES), "--size", str(size)]
+        # What the worker logs stands on its standard output.
+        subprocess.run([*command, "--out", str(out)], check=True, capture_output=True)
+        found: dict[str, int] = json.loads(out.read_bytes())
+        return found
 
 
 def stage_table(costs: dict[str, Cost], before: dict[str, Cost]) -> Table:
