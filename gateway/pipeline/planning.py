@@ -22,7 +22,6 @@ from gateway.pipeline.queue import DeliveryQueue
 from gateway.pipeline.routes import Routes
 from gateway.pipeline.schedule import Schedule
 from gateway.pipeline.settle import Settler
-from gateway.pipeline.turns import give_turns
 from gateway.pipeline.underway import Underway
 from gateway.tracing.port import Tracer
 
@@ -184,7 +183,7 @@ class Planner:
     async def _queue_all(self, work: Expansion) -> None:
         while work:
             if work.taken:
-                await give_turns()
+                await asyncio.sleep(0)
             # A campaign leaves room for what is urgent.
             kept = self._queue.capacity // 10 if work.klass == _MARKETING else 0
             while self._queue.room - kept < min(len(work), _STRIDE):
