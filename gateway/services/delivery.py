@@ -14,15 +14,15 @@ from gateway.convert import MAX_BATCH, Scope
 from gateway.interceptors import Context
 from gateway.pipeline.intake import Intake, Taken
 from gateway.receipts import to_receipt, to_state, to_timestamp
+from gateway.results import batch_response, stream_response
 from gateway.scopes import Scopes
 from gateway.services.tracking import Tracking
-from gateway.status import to_status
 from gateway.tracing.port import current_call
 from protos.walletpush.v1 import delivery_pb2 as pb
 from protos.walletpush.v1 import notification_pb2, receipt_pb2
 from protos.walletpush.v1.delivery_pb2_grpc import DeliveryServiceServicer
 
-Chunks = asyncio.Queue[tuple[int, asyncio.Future[list[pb.SendResult]]] | None]
+Chunks = asyncio.Queue[tuple[int, asyncio.Future[list[Taken]]] | None]
 # So many chunks of one stream are in the pipeline before the next is read.
 _CHUNKS_IN_FLIGHT = 32
 # Telling takes some 5 us a receipt.
@@ -55,7 +55,7 @@ class DeliveryServicer(DeliveryServiceServicer):
 
     async def SendBatch(self, request: pb.SendBatchRequest, context: Context) -> pb.SendBatchResponse:  # noqa: N802
         """Accept up to 1,000 notifications."""
-        return pb.SendBatchResponse(results=await self._take(self._scope(), request.notifications))
+        return batch_response(await self._take(self._scope(), request.notifications))
 
     async def SendStream(  # noqa: N802
         self, requests: AsyncIterator[pb.SendStreamRequest], context: Context
@@ -66,7 +66,7 @@ class DeliveryServicer(DeliveryServiceServicer):
         reader = asyncio.ensure_future(self._read(requests, self._scope(), chunks))
         try:
             while (chunk := await chunks.get()) is not None:
-                yield pb.SendStreamResponse(sequence=chunk[0], results=await chunk[1])
+                yield stream_response(chunk[0], await chunk[1])
             await reader
         finally:
             reader.cancel()
@@ -135,10 +135,10 @@ class DeliveryServicer(DeliveryServiceServicer):
         finally:
             await chunks.put(None)
 
-    async def _take(self, scope: Scope, messages: Sequence[notification_pb2.Notification]) -> list[pb.SendResult]:
+    async def _take(self, scope: Scope, messages: Sequence[notification_pb2.Notification]) -> list[Taken]:
         if not 1 <= len(messages) <= MAX_BATCH:
             raise InvalidRequest("notifications", f"1 to {MAX_BATCH:,} in one request, not {len(messages):,}")
-        return [_result(taken) for taken in await self._intake.submit(scope, messages)]
+        return await self._intake.submit(scope, messages)
 
     def _scope(self) -> Scope:
         caller = current_caller.get()
@@ -151,17 +151,10 @@ class DeliveryServicer(DeliveryServiceServicer):
         return caller
 
 
-def _drained(chunks: Chunks) -> Iterator[asyncio.Future[list[pb.SendResult]]]:
+def _drained(chunks: Chunks) -> Iterator[asyncio.Future[list[Taken]]]:
     while not chunks.empty():
         if (chunk := chunks.get_nowait()) is not None:
             yield chunk[1]
-
-
-def _result(taken: Taken) -> pb.SendResult:
-    if taken.error is not None:
-        return pb.SendResult(error=to_status(taken.error))
-    status = pb.SEND_STATUS_DUPLICATE if taken.duplicate else pb.SEND_STATUS_ACCEPTED
-    return pb.SendResult(notification_id=taken.notification_id, status=status)
 
 
 def _ident(text: str) -> bytes:
