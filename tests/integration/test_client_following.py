@@ -138,4 +138,4 @@ async def test_the_readmes_quick_start_runs_as_it_stands(
     assert callable(main)
     await main()
     (taken,) = gateway.deliveries.accepted.values()
-    assert capsys.readouterr().out == f"{taken[0]} 1\n"
+    assert capsys.readouterr().out == f"{taken[0]} NOTIFICATION_STATE_ACCEPTED\n"
