@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text
-from sqlalchemy.dialects import sqlite
-from sqlalchemy.schema import CreateIndex, CreateTable
 
+from adapters.journal.ddl import create_statements
 from adapters.journal.sqlite_file import Schema
 
 metadata = MetaData()
@@ -33,11 +32,7 @@ erasures = Table(
     Index("erasures_subject", "subject_hash", "number"),
 )  # fmt: skip
 
-# The compilers ask for a dialect instance; no database is spoken to here.
 ERASURES = Schema(
     "record of erasures", application_id=0x57504552, version=1, migrations={},
-    create=(
-        *(str(CreateTable(table).compile(dialect=sqlite.dialect())) for table in metadata.sorted_tables),
-        *(str(CreateIndex(index).compile(dialect=sqlite.dialect())) for index in erasures.indexes),
-    ),
+    create=create_statements(metadata.sorted_tables),
 )  # fmt: skip

@@ -7,9 +7,8 @@ round. `value ->> n` is the n-th field of a batch's row.
 from __future__ import annotations
 
 from sqlalchemy import text
-from sqlalchemy.dialects import sqlite
-from sqlalchemy.schema import CreateIndex, CreateTable
 
+from adapters.journal.ddl import create_statements
 from adapters.journal.sqlite_file import Schema
 from adapters.people.tables import departures, metadata
 
@@ -26,16 +25,10 @@ TRIGGERS = (
     f"CREATE TRIGGER consents_last BEFORE DELETE ON consents WHEN {_NOT_PERMITTED} "
     "BEGIN SELECT RAISE(ABORT, 'the history of consents is never deleted'); END",
 )
-# compile asks for a dialect instance; no database is spoken to here.
-_dialect = sqlite.dialect()
 PEOPLE = Schema(
     "file of users", application_id=0x57505045, version=2,
-    migrations={1: (str(CreateTable(departures).compile(dialect=_dialect)),)},
-    create=(
-        *(str(CreateTable(table).compile(dialect=_dialect)) for table in metadata.sorted_tables),
-        *(str(CreateIndex(index).compile(dialect=_dialect)) for t in metadata.sorted_tables for index in t.indexes),
-        *TRIGGERS,
-    ),
+    migrations={1: create_statements([departures])},
+    create=(*create_statements(metadata.sorted_tables), *TRIGGERS),
 )
 
 # users: JSON array of ids. -> [user_id, last_open, too_many, head, said, attributes in hexadecimal or ""] each.

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from sqlalchemy import BindParameter, Integer, Text, bindparam, delete, func, literal_column, select, text, update
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.schema import CreateTable
 
+from adapters.journal.ddl import create_statements
 from adapters.journal.sqlite_file import Schema
 from adapters.registry.tables import devices, metadata
 
-# CreateTable.compile asks for a dialect instance; no database is spoken to here.
 REGISTRY = Schema(
     "registry", application_id=0x57505247, version=2,
     migrations={
@@ -24,7 +23,7 @@ REGISTRY = Schema(
             "ALTER TABLE devices ADD COLUMN manufacturer TEXT DEFAULT '' NOT NULL",
         ),
     },
-    create=tuple(str(CreateTable(table).compile(dialect=sqlite.dialect())) for table in metadata.sorted_tables),
+    create=create_statements(metadata.sorted_tables),
 )
 COLUMNS = (
     "user_id", "app", "provider", "token", "environment", "registered_unix_ms", "locale", "time_zone", "app_version",

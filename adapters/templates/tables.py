@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, Integer, MetaData, Table, Text
-from sqlalchemy.dialects import sqlite
-from sqlalchemy.schema import CreateTable
 
+from adapters.journal.ddl import create_statements
 from adapters.journal.sqlite_file import Schema
 
 metadata = MetaData()
@@ -31,8 +30,7 @@ heads = Table(
     sqlite_with_rowid=False,
 )  # fmt: skip
 
-# CreateTable.compile asks for a dialect instance; no database is spoken to here.
 TEMPLATES = Schema(
     "template store", application_id=0x57505450, version=1, migrations={},
-    create=tuple(str(CreateTable(table).compile(dialect=sqlite.dialect())) for table in metadata.sorted_tables),
+    create=create_statements(metadata.sorted_tables),
 )  # fmt: skip
